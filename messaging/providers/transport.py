@@ -1,0 +1,290 @@
+"""Move HTTPS requests over long-lived, multiplexed connections with libcurl; knows nothing of push.
+
+libcurl through `CurlMulti` loses no request on GOAWAY and has total deadlines; the usual Python clients have neither.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pycurl
+
+from devices.push_urls import is_public_address
+from messaging.providers.base import HttpAnswer, HttpRequest
+from messaging.providers.transport_failures import classify_failure
+
+#: Answers are verdicts of a few hundred bytes; a hostile endpoint may send gigabytes (CVE-2025-53604).
+BODY_LIMIT = 8192
+#: An idle connection is kept this long: APNs takes rapid reconnects for an attack.
+IDLE_CONNECTION_S = 3600
+CONNECT_TIMEOUT_MS = 10_000
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
+_EPOLL_MASK = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportRules:
+    """How connections are made and how much goes over them."""
+
+    ca_file: str | None = None  #: PEM file that replaces the system's trust store
+    allow_loopback: bool = False  #: simulators only: loopback addresses may be connected to
+    deadline_s: float = 15.0  #: connect, send and answer together
+    max_connections: int = 2  #: per origin
+    streams_per_connection: int = 100  #: further bounded by the server's SETTINGS
+    warm_up: bool = False  #: one request alone until its answer came: APNs grants one stream before a valid token
+
+
+@dataclass(slots=True)
+class _Origin:
+    """Requests to one scheme, host and port; a slow origin never takes another's turn."""
+
+    window: int
+    waiting: deque[HttpRequest] = field(default_factory=deque)
+    active: int = 0
+
+
+class _Transfer:
+    """One reusable libcurl handle and what it has received so far."""
+
+    __slots__ = ("body", "curl", "forbidden", "header_lines", "headers", "origin", "request", "size", "url")
+
+    def __init__(self, rules: TransportRules) -> None:
+        self.request: HttpRequest | None = None
+        self.origin: _Origin | None = None
+        self.url = ""
+        self.headers: tuple[str, ...] | None = None
+        self.header_lines: list[bytes] = []
+        self.body: list[bytes] = []
+        self.size = 0
+        self.forbidden = False
+        self.curl: Any = _new_handle(rules)
+        # A bound list.append runs without a Python frame: some eight header lines come per answer.
+        self.curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._receive)
+        self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._socket_opener(rules.allow_loopback))
+
+    def load(self, request: HttpRequest, origin: _Origin) -> None:
+        """Fill the handle for its next request; options that equal the last request's stay as they are."""
+        self.request, self.origin = request, origin
+        if request.url != self.url:
+            self.curl.setopt(pycurl.URL, request.url)
+            self.url = request.url
+        if request.headers is not self.headers:
+            # Empty values switch off what libcurl adds by itself.
+            self.curl.setopt(pycurl.HTTPHEADER, [*request.headers, "Accept:", "Expect:"])
+            self.headers = request.headers
+        self.curl.setopt(pycurl.POSTFIELDS, request.body)
+
+    def unload(self) -> None:
+        """Forget the finished request."""
+        self.request = self.origin = None
+        self.header_lines.clear()
+        self.body.clear()
+        self.size, self.forbidden = 0, False
+
+    def _receive(self, chunk: bytes) -> int | None:
+        self.body.append(chunk[: BODY_LIMIT - self.size])
+        self.size += len(chunk)
+        # A short count makes libcurl reset this stream: the verdict stands in the status and the first bytes.
+        return 0 if self.size > BODY_LIMIT else None
+
+    def _socket_opener(self, allow_loopback: bool) -> Callable[[int, Any], socket.socket | int]:
+        def open_socket(_purpose: int, address: Any) -> socket.socket | int:
+            family, kind, protocol, peer = address
+            host = peer[0].decode() if isinstance(peer[0], bytes) else str(peer[0])
+            if is_public_address(host) or (allow_loopback and host in _LOOPBACK):
+                return socket.socket(family, kind, protocol)
+            self.forbidden = True
+            return int(pycurl.SOCKET_BAD)
+
+        return open_socket
+
+
+class CurlTransport:
+    """`base.Transport` on libcurl's multi interface with its own epoll (select stops at descriptor 1024)."""
+
+    def __init__(self, rules: TransportRules) -> None:
+        self._rules = rules
+        self._origins: dict[str, _Origin] = {}
+        self._idle: list[_Transfer] = []
+        self._running: dict[Any, _Transfer] = {}
+        self._waiting = 0
+        self._epoll = select.epoll()
+        self._wake_at: float | None = None
+        self._multi = self._new_multi()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests submitted whose answers `poll` has not yet returned."""
+        return self._waiting + len(self._running)
+
+    def submit(self, request: HttpRequest) -> None:
+        """Start a request, or keep it until its origin has a stream free; returns at once."""
+        origin = self._origin(request.url)
+        if origin.active < origin.window:
+            self._start(request, origin)
+        else:
+            origin.waiting.append(request)
+            self._waiting += 1
+
+    def poll(self, timeout_s: float) -> list[HttpAnswer]:
+        """Answers that came in, waiting at most `timeout_s` seconds for the first."""
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            self._turn(give_up_at)
+            answers = self._collect()
+            if answers or not self.in_flight or time.monotonic() >= give_up_at:
+                return answers
+
+    def close(self) -> None:
+        """Close every connection; requests in flight get no answer."""
+        for curl, transfer in self._running.items():
+            self._multi.remove_handle(curl)
+            curl.close()
+            transfer.unload()
+        self._running.clear()
+        for transfer in self._idle:
+            transfer.curl.close()
+        self._idle.clear()
+        self._origins.clear()
+        self._waiting = 0
+        self._multi.close()
+        self._epoll.close()
+
+    def _new_multi(self) -> Any:
+        multi = pycurl.CurlMulti()
+        multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
+        multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, self._rules.streams_per_connection)
+        multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, self._rules.max_connections)
+        multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        return multi
+
+    def _watch(self, what: int, fd: int, _multi: Any, known: bool | None) -> None:
+        if what == pycurl.POLL_REMOVE:
+            self._epoll.unregister(fd)
+        elif known:
+            self._epoll.modify(fd, _EPOLL_MASK[what])
+        else:
+            self._epoll.register(fd, _EPOLL_MASK[what])
+            self._multi.assign(fd, True)
+
+    def _set_timer(self, timeout_ms: int) -> None:
+        self._wake_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
+
+    def _origin(self, url: str) -> _Origin:
+        name = url[: url.find("/", 8)]
+        origin = self._origins.get(name)
+        if origin is None:
+            window = 1 if self._rules.warm_up else self._full_window()
+            origin = self._origins[name] = _Origin(window)
+        return origin
+
+    def _full_window(self) -> int:
+        return self._rules.max_connections * self._rules.streams_per_connection
+
+    def _start(self, request: HttpRequest, origin: _Origin) -> None:
+        transfer = self._idle.pop() if self._idle else _Transfer(self._rules)
+        transfer.load(request, origin)
+        origin.active += 1
+        self._running[transfer.curl] = transfer
+        self._multi.add_handle(transfer.curl)
+
+    def _turn(self, give_up_at: float) -> None:
+        """Wait for sockets or libcurl's timer, whichever is first, and let libcurl work."""
+        now = time.monotonic()
+        wake_at = give_up_at if self._wake_at is None else min(give_up_at, self._wake_at)
+        for fd, mask in self._epoll.poll(max(0.0, wake_at - now)):
+            ready = pycurl.CSELECT_IN * bool(mask & ~select.EPOLLOUT) | pycurl.CSELECT_OUT * bool(
+                mask & select.EPOLLOUT
+            )
+            self._multi.socket_action(fd, ready)
+        if self._wake_at is not None and self._wake_at <= time.monotonic():
+            self._wake_at = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _collect(self) -> list[HttpAnswer]:
+        _, finished, failed = self._multi.info_read()
+        answers = [self._finish(curl, 0, "") for curl in finished]
+        answers += [self._finish(curl, code, words) for curl, code, words in failed]
+        return answers
+
+    def _finish(self, curl: Any, code: int, words: str) -> HttpAnswer:
+        transfer = self._running.pop(curl)
+        self._multi.remove_handle(curl)
+        request, origin = transfer.request, transfer.origin
+        assert request is not None and origin is not None
+        answer = _answer(transfer, request.key, code, words)
+        transfer.unload()
+        self._idle.append(transfer)
+        origin.active -= 1
+        if not answer.failure:
+            origin.window = self._full_window()
+        while origin.waiting and origin.active < origin.window:
+            self._waiting -= 1
+            self._start(origin.waiting.popleft(), origin)
+        return answer
+
+
+def _new_handle(rules: TransportRules) -> Any:
+    """A libcurl handle with everything set that no request changes."""
+    curl = pycurl.Curl()
+    options = {
+        pycurl.POST: 1,
+        pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
+        pycurl.PIPEWAIT: 1,
+        pycurl.PROTOCOLS: pycurl.PROTO_HTTPS,
+        pycurl.FOLLOWLOCATION: 0,
+        pycurl.PROXY: "",
+        pycurl.NOPROXY: "*",
+        pycurl.NOSIGNAL: 1,
+        pycurl.PATH_AS_IS: 1,
+        pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
+        pycurl.SSL_VERIFYPEER: 1,
+        pycurl.SSL_VERIFYHOST: 2,
+        pycurl.TIMEOUT_MS: int(rules.deadline_s * 1000),
+        pycurl.CONNECTTIMEOUT_MS: min(CONNECT_TIMEOUT_MS, int(rules.deadline_s * 1000)),
+        pycurl.DNS_CACHE_TIMEOUT: 0,
+        pycurl.MAXAGE_CONN: IDLE_CONNECTION_S,
+        pycurl.TCP_KEEPALIVE: 1,
+        pycurl.USERAGENT: "Clarion",
+    }
+    for option, setting in options.items():
+        curl.setopt(option, setting)
+    if rules.ca_file:
+        curl.setopt(pycurl.CAINFO, rules.ca_file)
+    return curl
+
+
+def _answer(transfer: _Transfer, key: int, code: int, words: str) -> HttpAnswer:
+    curl = transfer.curl
+    status = curl.getinfo(pycurl.RESPONSE_CODE)
+    elapsed_s = curl.getinfo(pycurl.TOTAL_TIME)
+    if code == 0 or status >= 200:
+        # Broken off after the status came: the verdict is in, what is missing is part of its explanation.
+        return HttpAnswer(key, status, _headers(transfer.header_lines), b"".join(transfer.body), elapsed_s=elapsed_s)
+    was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0
+    failure = classify_failure(code, words, was_sent=was_sent, forbidden=transfer.forbidden)
+    return HttpAnswer(key, failure=failure, detail=words, elapsed_s=elapsed_s)
+
+
+def _headers(lines: list[bytes]) -> dict[str, str]:
+    """The last block of header lines (earlier ones are interim answers), names in lower case."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, content = line.decode("latin-1").partition(":")
+        if colon:
+            headers[name.lower()] = content.strip()
+        elif name.startswith("HTTP/"):
+            headers = {}
+    return headers

@@ -1,0 +1,39 @@
+"""Tell from libcurl's error why a request has no answer, above all whether it may have been processed."""
+
+from __future__ import annotations
+
+import pycurl
+
+from messaging.providers.base import TransportFailure
+
+_NOT_CONNECTED = frozenset(
+    {pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_CONNECT, pycurl.E_URL_MALFORMAT}
+)
+_TLS = frozenset(
+    {
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_PEER_FAILED_VERIFICATION,
+        pycurl.E_SSL_CERTPROBLEM,
+        pycurl.E_SSL_CIPHER,
+        pycurl.E_SSL_CACERT_BADFILE,
+        pycurl.E_SSL_ISSUER_ERROR,
+    }
+)
+#: libcurl reports a connection that broke during the handshake as a TLS error; nothing is wrong with the certificate.
+_BROKEN_HANDSHAKE = ("SYSCALL", "reset by peer", "Recv failure", "Send failure", "unexpected eof")
+_REFUSED_UNPROCESSED = "REFUSED_STREAM"
+
+
+def classify_failure(code: int, words: str, *, was_sent: bool, forbidden: bool) -> TransportFailure:
+    """The failure behind libcurl's error `code` and `words`.
+
+    `was_sent`: bytes of the request left; `forbidden`: an address was refused while connecting.
+    """
+    if code in _TLS:
+        broken = any(sign in words for sign in _BROKEN_HANDSHAKE)
+        return TransportFailure.NOT_SENT if broken else TransportFailure.TLS
+    if forbidden and not was_sent:
+        return TransportFailure.FORBIDDEN_ADDRESS
+    if code in _NOT_CONNECTED or not was_sent or _REFUSED_UNPROCESSED in words:
+        return TransportFailure.NOT_SENT
+    return TransportFailure.IN_DOUBT
