@@ -16,18 +16,14 @@ SHORTEST_SECRET = 32  # characters; 128 bits even when they are hexadecimal digi
 
 
 class ConfigurationError(Exception):
-    """A setting that makes no sense; the message names the variable and is one sentence for whoever starts Clarion."""
-
-    def __init__(self, variable: str, problem: str) -> None:
-        super().__init__(f"{variable} {problem}")
-        self.variable = variable
+    """A setting that makes no sense: one sentence, beginning with the variable's name, for whoever starts Clarion."""
 
 
 def _raw(name: str) -> str | None:
     """The value as given; None when the variable is unset or empty, as compose files leave it."""
     value, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
     if value and file:
-        raise ConfigurationError(name, f"and {name}_FILE are both set; keep one.")
+        raise ConfigurationError(f"{name} and {name}_FILE are both set; keep one.")
     return (_file_content(f"{name}_FILE", Path(file)) if file else value) or None
 
 
@@ -35,9 +31,9 @@ def _file_content(variable: str, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError as err:
-        raise ConfigurationError(variable, f"names {path}, which cannot be read: {err.strerror}.") from err
+        raise ConfigurationError(f"{variable} names {path}, which cannot be read: {err.strerror}.") from err
     except UnicodeDecodeError as err:
-        raise ConfigurationError(variable, f"names {path}, which is not UTF-8 text.") from err
+        raise ConfigurationError(f"{variable} names {path}, which is not UTF-8 text.") from err
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -53,7 +49,7 @@ def env_bool(name: str, default: bool = False) -> bool:
         return default
     word = value.strip().lower()
     if word not in TRUE_WORDS | FALSE_WORDS:
-        raise ConfigurationError(name, f"must be true or false, not {value!r}.")
+        raise ConfigurationError(f"{name} must be true or false, not {value!r}.")
     return word in TRUE_WORDS
 
 
@@ -65,9 +61,9 @@ def env_int(name: str, default: int, *, minimum: int | None = None, maximum: int
     try:
         number = int(value)
     except ValueError as err:
-        raise ConfigurationError(name, f"must be a whole number, not {value!r}.") from err
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}.") from err
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
-        raise ConfigurationError(name, f"must be {_bounds(minimum, maximum)}, not {number}.")
+        raise ConfigurationError(f"{name} must be {_bounds(minimum, maximum)}, not {number}.")
     return number
 
 
@@ -94,12 +90,10 @@ def env_secret(name: str, default: str | None = None) -> str:
     value = _raw(name)
     if value is None:
         if default is None:
-            raise ConfigurationError(
-                name, "must be set (or NAME_FILE must name a file that holds it).".replace("NAME", name)
-            )
+            raise ConfigurationError(f"{name} must be set, or {name}_FILE name a file that holds it.")
         return default
     if len(value) < SHORTEST_SECRET:
-        raise ConfigurationError(name, f"must have at least {SHORTEST_SECRET} characters.")
+        raise ConfigurationError(f"{name} must have at least {SHORTEST_SECRET} characters.")
     return value
 
 
@@ -108,7 +102,7 @@ def env_url(name: str, default: str) -> str:
     value = env_str(name, default).rstrip("/")
     parts = _split_url(name, value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(name, f"must be an http or https address, not {value!r}.")
+        raise ConfigurationError(f"{name} must be an http or https address, not {value!r}.")
     return value
 
 
@@ -117,7 +111,7 @@ def _split_url(name: str, url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port  # parsed on access: raises for a port that is no number
     except ValueError as err:
-        raise ConfigurationError(name, f"is not a URL: {err}.") from err
+        raise ConfigurationError(f"{name} is not a URL: {err}.") from err
     return parts
 
 
@@ -128,14 +122,10 @@ def database_from_url(url: str) -> dict[str, object]:
     """
     parts = _split_url("DATABASE_URL", url)
     if parts.scheme not in ("postgres", "postgresql"):
-        raise ConfigurationError(
-            "DATABASE_URL", "must start with postgresql:// since Clarion works on PostgreSQL only."
-        )
+        raise ConfigurationError("DATABASE_URL must start with postgresql:// since Clarion works on PostgreSQL only.")
     name = unquote(parts.path.lstrip("/"))
     if not name:
-        raise ConfigurationError(
-            "DATABASE_URL", "must end with the name of a database, as in postgresql://host/clarion."
-        )
+        raise ConfigurationError("DATABASE_URL must end with the name of a database, as in postgresql://host/clarion.")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     return {
         "ENGINE": "django.db.backends.postgresql",

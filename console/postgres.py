@@ -361,13 +361,16 @@ def _make_database(address: ServerAddress) -> None:
 
 def _shut_down(data_dir: Path) -> bool:
     """Fast shutdown: open transactions are rolled back, a checkpoint is written, the lock file goes last."""
-    if running(data_dir) is None:
+    address = running(data_dir)
+    if address is None:
         return False
     pid_file = _cluster(data_dir) / "postmaster.pid"
     pid = int(_lock_lines(pid_file)[0])
     for number in (signal.SIGINT, signal.SIGQUIT):
         _signal_all([pid], number)
         if _wait(lambda: not pid_file.exists(), STOP_TIMEOUT_S):
+            with contextlib.suppress(OSError):
+                Path(address.socket_dir).rmdir()  # the short folder, empty now; a cluster never is
             return True
     raise DatabaseUnavailable(f"PostgreSQL process {pid} did not stop.")
 
