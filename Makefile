@@ -1,0 +1,56 @@
+# One command each; everything is set up on first use and only again when uv.lock changes.
+#   make run            start Clarion (PORT=8000, ARGS=--no-demo); Ctrl-C stops it
+#   make test           lint, tests, browser tests
+#   make lint           formatting, types, migrations, deployment checks
+#   make bench          print speed figures          make test-faults    long fault injection
+
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+# A company proxy that signs with its own authority is known to the system, not to the list inside uv.
+CERTIFICATES := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),UV_SYSTEM_CERTS=true)
+UV := env -u VIRTUAL_ENV UV_PYTHON_DOWNLOADS=never $(CERTIFICATES) .venv/bin/uv
+UV_VERSION := 0.13.9
+PYTEST := $(PYTHON) -m pytest
+
+.PHONY: run test lint bench test-faults
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+run: .venv/run-ready
+	@exec $(PYTHON) manage.py up $(if $(PORT),--port $(PORT)) $(ARGS)
+
+# Browser tests are a run of their own: Playwright keeps an event loop in the test's thread, which Django must be told
+# to allow, and that would hide real mistakes in the other tests.
+test: lint
+	.ci/chromium.sh
+	$(PYTEST) --ignore=tests/e2e
+	DJANGO_ALLOW_ASYNC_UNSAFE=true $(PYTEST) tests/e2e
+
+lint: .venv/dev-ready
+	@! grep -nE '(registry|url) = "' uv.lock | grep -vE '"https://(pypi\.org/simple|files\.pythonhosted\.org/[^"]*)"'
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	@# Without a running server Django warns that it cannot compare the models with a database's history.
+	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	DEBUG=false ALLOWED_HOSTS=push.example.org CLARION_PUBLIC_URL=https://push.example.org \
+		$(PYTHON) manage.py check --deploy --fail-level WARNING
+
+bench: .venv/dev-ready
+	$(PYTEST) -m benchmark -s tests/benchmarks
+
+test-faults: .venv/dev-ready
+	$(PYTEST) -m fault tests/faults
+
+.venv/bin/uv:
+	.ci/venv.sh
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# --inexact leaves the development tools of an earlier `make test` in place.
+.venv/run-ready: uv.lock pyproject.toml | .venv/bin/uv
+	$(UV) sync --frozen --no-dev --inexact
+	@touch $@
+
+.venv/dev-ready: uv.lock pyproject.toml | .venv/bin/uv
+	$(UV) sync --frozen
+	@touch .venv/run-ready $@
