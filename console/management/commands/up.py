@@ -1,0 +1,92 @@
+"""Start everything with one command, and stop it again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from console import demo, postgres, startup
+from console.processes import Child, stop_all
+from console.stopping import stop_on_signals
+from devices.models import Application
+
+_STOP_S = 15.0
+
+
+class Command(BaseCommand):
+    """`manage.py up`"""
+
+    help = "Start PostgreSQL (unless DATABASE_URL is set), the web server, a ticker and workers; Ctrl-C stops them."
+    requires_system_checks = []  # the database they would look at is started here
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """`--port`, `--host`, `--no-demo`"""
+        parser.add_argument("--port", type=int, default=settings.PORT)
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every one")
+        parser.add_argument("--no-demo", action="store_true", help="without the demo application and the simulators")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until Ctrl-C or SIGTERM."""
+        should_stop = stop_on_signals()
+        children: list[Child] = []
+        try:
+            self._start(children, host=options["host"], port=options["port"], with_demo=not options["no_demo"])
+            while not should_stop():
+                time.sleep(0.2)
+                for child in children:
+                    if child.keep():
+                        self.stderr.write(f"{child.name} ended, starting it again")
+        except startup.CannotStart as error:
+            raise CommandError(str(error)) from error
+        finally:
+            self.stdout.write("Stopping …")
+            stop_all(list(reversed(children)), _STOP_S)
+            connections.close_all()
+            postgres.stop(Path(settings.DATA_DIR))
+
+    def _start(self, children: list[Child], *, host: str, port: int, with_demo: bool) -> None:
+        startup.check_port(host, port)
+        startup.start_database()
+        startup.prepare_database()
+        startup.collect_static()
+        administrator = startup.first_administrator()
+        keys = None
+        if with_demo or Application.objects.filter(is_simulated=True).exists():
+            simulators, urls = startup.start_simulators()
+            children.append(simulators)
+            keys = demo.ensure_demo(urls) if with_demo else None
+        connections.close_all()
+        web = startup.web_server(host, port)
+        children += [web, self._command("ticker"), self._command("workers")]
+        for child in children:
+            if child.process is None:
+                child.start()
+        startup.wait_for_web(port, web)
+        self._greet(port, administrator, keys)
+
+    def _command(self, name: str) -> Child:
+        return Child(name=name, command=[sys.executable, "manage.py", name])
+
+    def _greet(self, port: int, administrator: tuple[str, str] | None, keys: demo.DemoKeys | None) -> None:
+        address = f"http://localhost:{port}"
+        lines = ["", f"  Clarion is running at {address}/"]
+        if administrator is not None:
+            name, password = administrator
+            lines += ["", f"  Log in as {name} with the password {password}", "  It is shown this once; change it in the console."]
+        if keys is not None:
+            lines += ["", "  Demo application, 10,000 simulated devices:"]
+            lines += [f"    application id  {keys.application_id}"]
+            lines += [f"    REST API key    {keys.rest_key}   (may publish)"]
+            lines += [f"    client API key  {keys.client_key}   (may register, not publish)"]
+            lines += ["", "  Publish to its Android and iOS devices:", ""]
+            lines += [f"    curl -H Content-Type:application/json -X POST {address}/{keys.application_id}/{keys.rest_key}/messaging/default \\"]
+            lines += ["""      -d '{"message":"Hello","headers":{"android-content-title":"Hello","android-content-text":"From Clarion","ios-alert":"Hello from Clarion"}}'"""]
+        self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops it.", ""]))
+        self.stdout.flush()

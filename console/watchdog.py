@@ -1,0 +1,102 @@
+"""Keep one cluster of django-q2 workers alive: restart it when it falls or, worse, when it hangs.
+
+An idle worker killed with -9 holds the lock of django-q2's queue for ever: the cluster looks alive and does nothing
+(platform.md 4). So the cluster has to prove itself by running a heartbeat job of its own every few seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from console.processes import Child
+from messaging import heartbeat, queue
+
+logger = logging.getLogger(__name__)
+
+_BEAT_EVERY_S = 3.0
+#: no job run for this long, with a heartbeat waiting: the cluster hangs. A drain beats once a second.
+_HANGS_AFTER = timedelta(seconds=15)
+#: starting takes a few seconds on a busy machine
+_GRACE_S = 30.0
+_STOP_S = 10.0
+
+
+class Watchdog:
+    """One `manage.py workers`."""
+
+    def __init__(self, workers: int) -> None:
+        self.group = f"{socket.gethostname()}:{os.getpid()}:workers"
+        self._workers = workers
+        self._started_at = self._beat_at = 0.0
+        self._cluster = Child(
+            name="qcluster",
+            command=[sys.executable, "manage.py", "qcluster"],
+            env={
+                "CLARION_WORKER_GROUP": self.group,
+                "CLARION_WATCHDOG_PID": str(os.getpid()),
+                "CLARION_WORKERS": str(workers),
+            },
+        )
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Watch until told to stop, then let the drains finish what is on the wire."""
+        self._start()
+        while not should_stop():
+            time.sleep(0.2)
+            try:
+                self._watch()
+            except DatabaseError as error:
+                # Without the database nothing can be judged; django-q2 waits for it by itself
+                logger.warning("the database is away: %s", type(error).__name__)
+                connection.close()
+                self._started_at = time.monotonic()
+        self._stop()
+
+    def _start(self) -> None:
+        heartbeat.announce(self.group, kind="workers", workers=self._workers)
+        self._started_at = time.monotonic()
+        self._cluster.start()
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        if not self._cluster.is_running:
+            logger.error("the worker cluster fell, starting it again")
+            self._restart()
+        elif now - self._beat_at >= _BEAT_EVERY_S:
+            self._beat_at = now
+            if not queue.waiting_jobs(self.group):
+                queue.ring_beat(self.group)
+            silence = heartbeat.silence(self.group)
+            if silence is None:
+                heartbeat.announce(self.group, kind="workers", workers=self._workers)
+            elif silence > _HANGS_AFTER and now - self._started_at > _GRACE_S:
+                logger.error("the worker cluster hangs, killing and starting it again")
+                self._restart()
+
+    def _restart(self) -> None:
+        self._cluster.kill_group()
+        time.sleep(0.5)
+        self._start()
+
+    def _stop(self) -> None:
+        try:
+            heartbeat.request_stop(self.group)
+            self._cluster.ask_to_stop()
+            self._cluster.end(_STOP_S)
+            heartbeat.withdraw(self.group)
+        except DatabaseError:
+            self._cluster.kill_group()
+
+
+def default_workers() -> int:
+    """Workers of a group, as configured."""
+    return int(settings.Q_CLUSTER["workers"])

@@ -1,0 +1,148 @@
+"""Take, read, keep and give back batches. A batch belongs to whoever holds its lease and its attempt number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.db import connection
+
+from devices.push_services import PushService
+from messaging.models import OccurrenceState
+from messaging.providers.base import Target
+
+#: a batch whose owner shows no sign of life for this long is taken by another (reliability.md P13)
+LEASE = timedelta(seconds=45)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedBatch:
+    """A batch this process may send. `attempt` must be named in every write."""
+
+    pk: int
+    occurrence_id: int
+    application_pk: int
+    push_service: PushService
+    registration_ids: list[int]
+    attempt: int
+    tries: int
+    fired_on: date
+    is_cancelled: bool
+
+
+# A lane that is throttled or paused keeps its batches waiting without slowing the others.
+_OPEN = """
+    FROM messaging_batch b
+    JOIN messaging_occurrence o ON o.id = b.occurrence_id
+    JOIN messaging_message m ON m.id = o.message_id
+    WHERE b.state <> 'done' AND b.due_at <= now() AND (b.state = 'waiting' OR b.lease_until < now())
+      AND (o.state = 'cancelled' OR NOT EXISTS (
+          SELECT 1 FROM messaging_lane l
+          WHERE l.application_id = m.application_id AND l.push_service = b.push_service AND l.origin = ''
+            AND (l.state = 'paused' OR (l.state = 'throttled' AND l.throttled_until > now()))))
+"""
+
+_CLAIM = f"""
+WITH taken AS (
+    SELECT b.id, o.state AS occurrence_state, o.due_at, m.application_id
+    {_OPEN}
+    ORDER BY b.due_at LIMIT 1 FOR UPDATE OF b SKIP LOCKED
+), started AS (
+    UPDATE messaging_occurrence o SET first_request_at = now()
+    FROM messaging_batch b, taken WHERE b.id = taken.id AND o.id = b.occurrence_id AND o.first_request_at IS NULL
+)
+UPDATE messaging_batch b SET state = 'sending', attempt = b.attempt + 1, owner = %s, lease_until = now() + %s
+FROM taken WHERE b.id = taken.id
+RETURNING b.id, b.occurrence_id, taken.application_id, b.push_service, b.registration_ids, b.attempt, b.tries,
+          (taken.due_at AT TIME ZONE 'UTC')::date, taken.occurrence_state
+"""  # noqa: S608
+
+
+def claim(owner: str) -> ClaimedBatch | None:
+    """The batch that has waited longest, now leased to `owner`; None when there is none to send."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [owner, LEASE])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    return ClaimedBatch(
+        pk=row[0],
+        occurrence_id=row[1],
+        application_pk=row[2],
+        push_service=PushService(row[3]),
+        registration_ids=row[4],
+        attempt=row[5],
+        tries=row[6],
+        fired_on=row[7],
+        is_cancelled=row[8] == OccurrenceState.CANCELLED,
+    )
+
+
+def without_outcome(batch: ClaimedBatch) -> list[int]:
+    """The batch's devices that have no outcome yet: all of them, unless an earlier attempt was interrupted."""
+    if batch.attempt == 1:
+        return batch.registration_ids
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT registration_id FROM messaging_delivery "
+            "WHERE fired_on = %s AND occurrence_id = %s AND registration_id = ANY(%s)",
+            [batch.fired_on, batch.occurrence_id, batch.registration_ids],
+        )
+        recorded = {row[0] for row in cursor.fetchall()}
+    return [registration_id for registration_id in batch.registration_ids if registration_id not in recorded]
+
+
+def targets(batch: ClaimedBatch, registration_ids: Sequence[int]) -> list[Target]:
+    """Those of the devices that can still be sent to through the batch's push service."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, token FROM devices_deviceregistration WHERE id = ANY(%s) AND state = 'active' "
+            "AND push_service = %s AND (expiration IS NULL OR expiration > now())",
+            [list(registration_ids), batch.push_service.value],
+        )
+        return [Target(registration_id, token) for registration_id, token in cursor.fetchall()]
+
+
+def release(batch: ClaimedBatch) -> None:
+    """Give a batch back unfinished; its devices without outcome are sent by whoever takes it next."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE messaging_batch SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempt = %s AND state = 'sending'",
+            [batch.pk, batch.attempt],
+        )
+
+
+def extend_leases(owner: str) -> None:
+    """Sign of life for every batch the owner holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE messaging_batch SET lease_until = now() + %s WHERE owner = %s AND state = 'sending'", [LEASE, owner]
+        )
+
+
+def cancelled_among(occurrence_ids: Sequence[int]) -> set[int]:
+    """Those of the occurrences that were cancelled."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM messaging_occurrence WHERE id = ANY(%s) AND state = 'cancelled'", [list(occurrence_ids)]
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def open_batches(limit: int) -> int:
+    """How many batches a drain could claim now, counted up to `limit`."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM (SELECT 1 {_OPEN} LIMIT %s) found", [limit])
+        (found,) = cursor.fetchone()
+    return int(found)
+
+
+def live_owners() -> int:
+    """Drains that hold a live lease."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(DISTINCT owner) FROM messaging_batch WHERE state = 'sending' AND lease_until > now()"
+        )
+        (owners,) = cursor.fetchone()
+    return int(owners)

@@ -1,0 +1,68 @@
+"""End an occurrence when nothing of it is pending, and its message with it."""
+
+from __future__ import annotations
+
+from django.db import connection, transaction
+
+from messaging.ledger import Ledger, failure_groups
+from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
+
+# A batch that finishes at the same moment in another transaction is not seen here: then its own worker closes.
+_CLOSE = """
+UPDATE messaging_occurrence o
+SET state = CASE WHEN o.state = 'cancelled' THEN o.state ELSE 'done' END,
+    planned_at = coalesce(o.planned_at, now()), closed_at = now(), last_outcome_at = now(),
+    targeted = s.targeted, accepted = s.accepted, failed = s.failed, skipped = s.skipped
+FROM (
+    SELECT coalesce(sum(targeted), 0) AS targeted, coalesce(sum(accepted), 0) AS accepted,
+           coalesce(sum(failed), 0) AS failed, coalesce(sum(skipped), 0) AS skipped,
+           count(*) FILTER (WHERE state <> 'done') AS open
+    FROM messaging_batch WHERE occurrence_id = %(id)s
+) s
+WHERE o.id = %(id)s AND o.closed_at IS NULL AND s.open = 0
+  AND (o.planned_at IS NOT NULL OR o.state = 'cancelled') AND o.state <> 'scheduled'
+RETURNING o.message_id
+"""
+
+
+def close_if_finished(occurrence_id: int) -> bool:
+    """Close the occurrence if every batch is done; whether it was closed now."""
+    with transaction.atomic():
+        # The lock keeps a fan-out page from adding a batch between the sum and the update
+        if not Occurrence.objects.select_for_update().filter(pk=occurrence_id, closed_at=None).exists():
+            return False
+        with connection.cursor() as cursor:
+            cursor.execute(_CLOSE, {"id": occurrence_id})
+            row = cursor.fetchone()
+        if row is None:
+            return False
+        _settle_message(row[0], occurrence_id)
+    return True
+
+
+def _settle_message(message_pk: int, occurrence_id: int) -> None:
+    """PUBLISHED once no firing is left, FAILED when the last one reached nobody it tried to reach."""
+    if Occurrence.objects.filter(message=message_pk, closed_at=None).exists():
+        return
+    occurrence = Occurrence.objects.get(pk=occurrence_id)
+    if occurrence.state != OccurrenceState.DONE:
+        return
+    ledger = Ledger(
+        targeted=occurrence.targeted,
+        accepted=occurrence.accepted,
+        failed=occurrence.failed,
+        skipped=occurrence.skipped,
+    )
+    waiting = Message.objects.filter(pk=message_pk, status=MessageStatus.SCHEDULED)
+    if ledger.failed and not ledger.accepted:
+        waiting.update(status=MessageStatus.FAILED, error_message=_main_reason(occurrence))
+    else:
+        waiting.update(status=MessageStatus.PUBLISHED)
+
+
+def _main_reason(occurrence: Occurrence) -> str:
+    groups = failure_groups(occurrence)
+    if not groups:
+        return "No device could be reached."
+    group = groups[0]
+    return f"{group.push_service.label} refused {group.devices} devices: {group.reason or group.outcome.label}."

@@ -1,0 +1,322 @@
+"""Send open batches for a while: claim, fill the window, take answers, write results, until nothing is left.
+
+Several batches are in hand at once so that a device that does not answer holds up its own batch and no other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from dataclasses import dataclass
+
+from messaging import batches, closing, feedback, heartbeat, lanes
+from messaging.batch_run import BatchRun
+from messaging.errors import InvalidPushHeader
+from messaging.guard import DropGuard
+from messaging.models import DeliveryOutcome
+from messaging.providers.base import (
+    CredentialFault,
+    HttpAnswer,
+    InvalidTarget,
+    OutcomeKind,
+    PayloadTooLarge,
+    Provider,
+    ProviderUnavailable,
+    PushOutcome,
+    Target,
+)
+from messaging.senders import Sender, sender_for
+from messaging.verdicts import Result
+
+logger = logging.getLogger(__name__)
+
+#: requests on the wire plus results not yet written: what a kill -9 can double (reliability.md P4)
+WINDOW = 300
+#: results written together: a commit costs 0.3 ms, shared by this many devices
+FLUSH_AT = 100
+FLUSH_AFTER_S = 0.5
+#: requests on the wire before the first one of a message was accepted: a wrong payload burns few devices
+_UNPROVEN_WINDOW = 10
+_RUN_FOR_S = 20.0
+_TEND_EVERY_S = 1.0
+_MOST_BATCHES = 32
+_CLAIM_EVERY_S = 0.1
+#: for a push service or token endpoint that cannot be reached and names no wait
+_UNREACHABLE_WAIT_S = 30.0
+
+#: never reused in a process: an answer that outlived the drain that asked must not be taken for another
+_keys = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnWire:
+    run: BatchRun
+    target: Target
+    authorization: int  #: generation of the access token the request carried
+
+
+class Drain:
+    """One `drain` job. Not shared between threads."""
+
+    def __init__(self) -> None:
+        self._group = os.environ.get("CLARION_WORKER_GROUP", "")
+        self._owner = f"{self._group}/{os.getpid()}"
+        self._runs: list[BatchRun] = []
+        self._on_wire: dict[int, _OnWire] = {}
+        self._claim_at = 0.0
+        self._stop_at = time.monotonic() + _RUN_FOR_S
+        self._tended_at = time.monotonic()
+        self._guards: dict[Provider, DropGuard] = {}
+        self._authorizations: dict[Provider, int] = {}
+        self._proven: set[tuple[int, Provider]] = set()
+        self._noted: dict[tuple[Provider, str], float] = {}
+        self._blocked_origins: dict[tuple[Provider, str], float] = {}  #: until, on the monotonic clock
+
+    def run(self) -> None:
+        """Send until no batch is open or the time is over; then finish what is on the wire and give the rest back."""
+        claimed = True
+        while claimed or self._runs:
+            claimed = self._claim_while_hungry()
+            self._fill()
+            self._receive()
+            self._write_due()
+            self._tend()
+
+    # claiming
+
+    def _claim_while_hungry(self) -> bool:
+        claimed = False
+        while self._is_hungry():
+            batch = batches.claim(self._owner)
+            if batch is None:
+                self._claim_at = time.monotonic() + _CLAIM_EVERY_S
+                break
+            claimed = True
+            self._open(batch)
+        return claimed
+
+    def _is_hungry(self) -> bool:
+        return (
+            self._claim_at <= time.monotonic() < self._stop_at
+            and len(self._runs) < _MOST_BATCHES
+            and self._room() > 0
+            and not any(run.unsent and not run.is_stopped for run in self._runs)
+        )
+
+    def _open(self, batch: batches.ClaimedBatch) -> None:
+        """Start a batch, or settle it where nothing can be sent."""
+        ids = batches.without_outcome(batch)
+        if batch.is_cancelled:
+            self._close_unsent(batch, [Result(pk, DeliveryOutcome.CANCELLED) for pk in ids])
+            return
+        try:
+            sender = sender_for(batch.occurrence_id, batch.application_pk, batch.push_service)
+        except CredentialFault as fault:
+            lanes.pause(batch.application_pk, batch.push_service, str(fault))
+            batches.release(batch)
+        except ProviderUnavailable as trouble:
+            lanes.throttle(batch.application_pk, batch.push_service, trouble.retry_after_s or _UNREACHABLE_WAIT_S)
+            batches.release(batch)
+        except (PayloadTooLarge, InvalidPushHeader) as error:
+            reason = type(error).__name__
+            self._close_unsent(batch, [Result(pk, DeliveryOutcome.FAILED, reason, detail=str(error)) for pk in ids])
+        else:
+            self._start(batch, sender, ids)
+
+    def _start(self, batch: batches.ClaimedBatch, sender: Sender, ids: list[int]) -> None:
+        targets = batches.targets(batch, ids)
+        guard = self._guards.setdefault(sender.provider, DropGuard())
+        run = BatchRun(batch, sender, targets, guard)
+        for missing in set(ids).difference(target.registration_id for target in targets):
+            run.finish(Result(missing, DeliveryOutcome.UNREGISTERED))
+        for origin, lane in lanes.statuses(batch.application_pk, batch.push_service).items():
+            self._blocked_origins[sender.provider, origin] = time.monotonic() + lane.wait_s
+        self._runs.append(run)
+
+    def _close_unsent(self, batch: batches.ClaimedBatch, results: list[Result]) -> None:
+        feedback.record([feedback.Progress(batch=batch, results=results, is_finished=True)])
+        closing.close_if_finished(batch.occurrence_id)
+
+    # sending
+
+    def _room(self) -> int:
+        return WINDOW - len(self._on_wire) - sum(run.unwritten for run in self._runs)
+
+    def _fill(self) -> None:
+        room = self._room()
+        for run in self._runs:
+            if run.is_stopped:
+                continue
+            allowed = room
+            if (run.batch.occurrence_id, run.provider) not in self._proven:
+                allowed = min(room, _UNPROVEN_WINDOW - run.on_wire)
+            while run.unsent and allowed > 0:
+                self._send(run, run.unsent.popleft())
+                allowed -= 1
+            room = self._room()
+
+    def _send(self, run: BatchRun, target: Target) -> None:
+        if self._blocked_origins and (wait_s := self._origin_wait_s(run, target)):
+            run.postpone(target, wait_s, tries=run.batch.tries)
+            return
+        key = next(_keys)
+        try:
+            request = run.sender.prepared.request(key, target)
+        except InvalidTarget as error:
+            run.finish(Result(target.registration_id, DeliveryOutcome.NOT_SENDABLE, "InvalidTarget", detail=str(error)))
+            return
+        self._on_wire[key] = _OnWire(run, target, self._authorizations.get(run.provider, 0))
+        run.on_wire += 1
+        run.provider.transport.submit(request)
+
+    def _origin_wait_s(self, run: BatchRun, target: Target) -> float:
+        """Seconds until the device's own push server takes requests again; 0 when it does now."""
+        until = self._blocked_origins.get((run.provider, run.provider.lane_key(target)), 0.0)
+        return max(0.0, until - time.monotonic())
+
+    # answers
+
+    def _receive(self) -> None:
+        providers = {run.provider for run in self._runs if run.on_wire}
+        wait_s = 0.05 / len(providers) if providers else 0.0
+        answered = False
+        for provider in providers:
+            # only the first poll of a silent round may wait: another provider's answers must not
+            for answer in provider.transport.poll(0.0 if answered else wait_s):
+                answered = True
+                self._take(provider, answer)
+
+    def _take(self, provider: Provider, answer: HttpAnswer) -> None:
+        sent = self._on_wire.pop(answer.key, None)
+        if sent is None:
+            return
+        run = sent.run
+        run.on_wire -= 1
+        outcome = provider.parse(answer)
+        guard = self._guards[provider]
+        guard.count(suspect=outcome.kind is OutcomeKind.SUSPECT)
+        if outcome.kind is OutcomeKind.ACCEPTED:
+            self._proven.add((run.batch.occurrence_id, provider))
+            self._note(run, accepted=True)
+            run.settle(sent.target, outcome)
+        elif outcome.kind is OutcomeKind.REAUTH:
+            self._reauthorize(sent, outcome)
+        elif outcome.kind is OutcomeKind.PAUSE:
+            self._pause(run, outcome)
+        else:
+            self._note(run, failure=outcome.reason)
+            run.settle(sent.target, outcome)
+            if outcome.whole_lane:
+                self._throttle(run, sent.target, outcome)
+        if guard.has_tripped:
+            self._trip(run, outcome)
+
+    def _note(self, run: BatchRun, *, accepted: bool = False, failure: str = "") -> None:
+        """Keep the lane's lights true without a write per answer."""
+        now = time.monotonic()
+        key = (run.provider, "accepted" if accepted else "failed")
+        if now - self._noted.get(key, -60.0) >= 5.0:
+            self._noted[key] = now
+            lanes.note_answers(run.batch.application_pk, run.batch.push_service, accepted=accepted, failure=failure)
+
+    def _reauthorize(self, sent: _OnWire, outcome: PushOutcome) -> None:
+        """Renew the access token once; requests that carried the old one are simply sent again."""
+        run, provider = sent.run, sent.run.provider
+        generation = self._authorizations.get(provider, 0)
+        if sent.authorization == generation:
+            if generation >= 1:
+                self._pause(run, outcome)
+                return
+            try:
+                provider.authorize(refused=True)
+            except (CredentialFault, ProviderUnavailable) as fault:
+                self._stop_lane(run, str(fault), pause=isinstance(fault, CredentialFault))
+                return
+            self._authorizations[provider] = generation + 1
+        run.unsent.appendleft(sent.target)
+
+    def _pause(self, run: BatchRun, outcome: PushOutcome) -> None:
+        """Stop the lane. The device has no outcome, so it stays pending with the rest of its batch."""
+        logger.warning("lane paused: %s %s", run.batch.push_service.label, outcome.reason)
+        self._note(run, failure=outcome.reason)
+        words = f"{run.batch.push_service.label} refused the credential: {outcome.reason}"
+        self._stop_lane(run, f"{words}. {outcome.detail}".strip(), pause=True)
+
+    def _throttle(self, run: BatchRun, target: Target, outcome: PushOutcome) -> None:
+        origin = run.provider.lane_key(target)
+        wait_s = outcome.retry_after_s or _UNREACHABLE_WAIT_S
+        lanes.throttle(run.batch.application_pk, run.batch.push_service, wait_s, origin=origin)
+        if origin:
+            self._blocked_origins[run.provider, origin] = time.monotonic() + wait_s
+        else:
+            self._halt(run.provider)
+
+    def _trip(self, run: BatchRun, outcome: PushOutcome) -> None:
+        share = self._guards.pop(run.provider).share
+        self._guards[run.provider] = DropGuard()
+        self._stop_lane(
+            run,
+            f"{share:.0%} of the answers were {outcome.reason}: no device was deactivated. "
+            "Check the environment (sandbox or production), the topic and the account.",
+            pause=True,
+        )
+
+    def _stop_lane(self, run: BatchRun, reason: str, *, pause: bool) -> None:
+        batch = run.batch
+        if pause:
+            lanes.pause(batch.application_pk, batch.push_service, reason)
+        else:
+            lanes.throttle(batch.application_pk, batch.push_service, _UNREACHABLE_WAIT_S)
+        self._halt(run.provider)
+
+    def _halt(self, provider: Provider) -> None:
+        for run in self._runs:
+            if run.provider is provider:
+                run.is_stopped = True
+
+    # writing
+
+    def _write_due(self) -> None:
+        now = time.monotonic()
+        due = [
+            run
+            for run in self._runs
+            if run.is_idle or run.unwritten >= FLUSH_AT or run.unwritten_for(now) >= FLUSH_AFTER_S
+        ]
+        if not due and self._room() > 0:
+            return
+        self._write(due or self._runs)
+
+    def _write(self, runs: list[BatchRun]) -> None:
+        lost = {batch.pk for batch in feedback.record([run.take_progress() for run in runs])}
+        for run in [run for run in runs if run.is_idle]:
+            self._runs.remove(run)
+            if run.is_finished:
+                closing.close_if_finished(run.batch.occurrence_id)
+            elif run.batch.pk not in lost:
+                batches.release(run.batch)
+        for run in self._runs:
+            if run.batch.pk in lost:
+                run.is_stopped = True
+
+    # upkeep
+
+    def _tend(self) -> None:
+        now = time.monotonic()
+        if now - self._tended_at < _TEND_EVERY_S:
+            return
+        self._tended_at = now
+        batches.extend_leases(self._owner)
+        if self._group:
+            heartbeat.seen(self._group)
+            if heartbeat.is_stopping(self._group):
+                self._stop_at = now
+        if now >= self._stop_at:
+            for run in self._runs:
+                run.is_stopped = bool(run.unsent) or run.is_stopped
+        cancelled = batches.cancelled_among([run.batch.occurrence_id for run in self._runs])
+        for run in self._runs:
+            if run.batch.occurrence_id in cancelled:
+                run.finish_unsent(DeliveryOutcome.CANCELLED, "")

@@ -1,0 +1,44 @@
+"""The mass-drop guard: a wrong environment or account makes every token look dead, and must not cost the audience.
+
+reliability.md 1.5: refusals that a fault of ours explains as well as a dead token deactivate a registration only
+while they are rare, in a lane that is known to work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: answers before the lane as a whole is judged
+ENOUGH_ANSWERS = 200
+#: share of doubtful refusals above which we are at fault
+TOO_MANY = 0.2
+#: answers before a single doubtful refusal is believed
+_FEW_ANSWERS = 20
+
+
+@dataclass(slots=True)
+class DropGuard:
+    """Counts the answers of one lane in one process."""
+
+    answers: int = 0
+    suspects: int = 0
+
+    def count(self, *, suspect: bool) -> None:
+        """Take note of one answer."""
+        self.answers += 1
+        self.suspects += suspect
+
+    @property
+    def share(self) -> float:
+        """Doubtful refusals per answer."""
+        return self.suspects / self.answers if self.answers else 0.0
+
+    @property
+    def has_tripped(self) -> bool:
+        """The lane must stop: our credential, topic or environment is wrong."""
+        return self.answers >= ENOUGH_ANSWERS and self.share > TOO_MANY
+
+    @property
+    def may_drop(self) -> bool:
+        """Doubtful refusals are rare enough to be the tokens' fault."""
+        return self.answers >= _FEW_ANSWERS and self.share <= TOO_MANY

@@ -1,0 +1,64 @@
+"""Signs of life of tickers and worker groups, in the database where the console and /health read them."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from messaging.models import WorkerGroup
+
+#: a group not seen for this long is taken for dead
+DEAD_AFTER = timedelta(seconds=20)
+
+
+def announce(name: str, *, kind: str, workers: int = 0) -> None:
+    """Enter a group, or record that it is still there; forget those silent for a day."""
+    WorkerGroup.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
+    WorkerGroup.objects.update_or_create(
+        name=name, defaults={"kind": kind, "workers": workers, "host": socket.gethostname(), "seen_at": Now()}
+    )
+
+
+def seen(name: str) -> None:
+    """Record that the group works."""
+    WorkerGroup.objects.filter(name=name).update(seen_at=Now())
+
+
+def withdraw(name: str) -> None:
+    """Remove a group that ends."""
+    WorkerGroup.objects.filter(name=name).delete()
+
+
+def is_stopping(name: str) -> bool:
+    """Whether the group was asked to end: its drains then finish what is on the wire and stop."""
+    return WorkerGroup.objects.filter(name=name, is_stopping=True).exists()
+
+
+def request_stop(name: str) -> None:
+    """Ask the group's drains to end."""
+    WorkerGroup.objects.filter(name=name).update(is_stopping=True)
+
+
+def live_workers() -> int:
+    """Workers of every group seen lately."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(workers), 0) FROM messaging_workergroup WHERE kind = 'workers' AND seen_at > now() - %s",
+            [DEAD_AFTER],
+        )
+        (workers,) = cursor.fetchone()
+    return int(workers)
+
+
+def silence(name: str) -> timedelta | None:
+    """How long nothing was heard of the group, by the database's clock; None when it is unknown."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now() - seen_at FROM messaging_workergroup WHERE name = %s", [name])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    assert isinstance(row[0], timedelta)
+    return row[0]

@@ -1,0 +1,49 @@
+"""Entry points of the background jobs: arguments are ids, each calls one step."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import timedelta
+
+from django.conf import settings
+
+from messaging import database, fanout, heartbeat, partitions
+from messaging.drain import Drain
+
+
+def fan_out(occurrence_id: int) -> None:
+    """Resolve the audience of an occurrence the ticker has claimed."""
+    _stop_if_orphaned()
+    fanout.fan_out(occurrence_id)
+
+
+def drain() -> None:
+    """Send open batches for up to 20 seconds."""
+    _stop_if_orphaned()
+    Drain().run()
+
+
+def beat(worker_group: str) -> None:
+    """Prove that the worker group still runs jobs."""
+    _stop_if_orphaned()
+    heartbeat.seen(worker_group)
+
+
+def keep_house() -> None:
+    """Make the partitions of the coming weeks, drop those past retention."""
+    today = database.now().date()
+    for weeks in range(5):
+        partitions.ensure_partition(today + timedelta(weeks=weeks))
+    partitions.drop_partitions_before(today - timedelta(days=settings.DELIVERY_RETENTION_DAYS))
+
+
+def _stop_if_orphaned() -> None:
+    """End the whole worker group when the watchdog that started it is gone: another one has its place by then."""
+    watchdog = os.environ.get("CLARION_WATCHDOG_PID")
+    if watchdog is None:
+        return
+    try:
+        os.kill(int(watchdog), 0)
+    except ProcessLookupError:
+        os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,198 @@
+"""Accept messages: the only writer of a new or cancelled Message. Forms and REST come here alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import AbstractUser
+from django.db import transaction
+
+from devices.audience import AudienceSpec
+from devices.models import ApiKey, Application, Channel
+from devices.push_services import NATIVE_PUSH_SERVICE, Os, OsMask, PushService
+from devices.registration import ensure_channels
+from messaging import database, queue
+from messaging.errors import CannotCancel, InvalidPublishAt, InvalidPushHeader, InvalidRepeatExpiresAt, PayloadOverLimit
+from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState, PublishPolicy
+from messaging.providers.base import Envelope
+from messaging.providers.notifications import AndroidStyle, Notification
+from messaging.providers.registry import preview_payload
+from messaging.rendering import InvalidHeader, headers_name_os, render
+
+#: a publishAt this much in the past still means now: clocks differ, requests take time
+PAST_TOLERANCE = timedelta(seconds=5)
+
+#: a payload is rendered once per push service: iOS and macOS share APNs, a PushSubscription is a browser whatever its os
+RENDERED_OS: dict[PushService, Os] = {
+    PushService.FCM: Os.ANDROID,
+    PushService.APNS: Os.IOS,
+    PushService.WNS: Os.WP,
+    PushService.WEBPUSH: Os.WEB,
+}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRequest:
+    """One message to publish, complete and checked field by field; built by the REST edge and by the compose form."""
+
+    channel_name: str
+    body: object  #: any JSON value, None included
+    headers: Mapping[str, str] = field(default_factory=dict)
+    publisher_id: str = ""
+    subtopic: str = ""
+    publish_policy: PublishPolicy = PublishPolicy.BOTH
+    push_broadcast: OsMask | None = None
+    push_singlecast: tuple[str, ...] | None = None  #: never empty
+    publish_at: datetime | None = None
+    repeat_every: timedelta | None = None
+    repeat_expires_at: datetime | None = None
+
+    def target_oses(self) -> tuple[Os, ...] | None:
+        """Operating systems that get a push (design.md 6): () none, None every one (named devices only)."""
+        if self.publish_policy is PublishPolicy.PUBSUB:
+            return ()
+        if self.push_broadcast is not None:
+            return self.push_broadcast.os_names()
+        if self.push_singlecast is not None:
+            return None
+        return headers_name_os(self.headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publisher:
+    """Who publishes: an API key or a person in the console."""
+
+    may_publish: bool
+    api_key: ApiKey | None = None
+    user: AbstractUser | None = None
+
+
+def audience_of(request: PublishRequest, application: Application, channel_pk: int | None) -> AudienceSpec:
+    """Whom the request means. A channel that does not exist yet (None) has no devices."""
+    return AudienceSpec(
+        application_pk=application.pk,
+        channel_pk=None if request.push_singlecast is not None else (channel_pk or 0),
+        oses=request.target_oses(),
+        device_ids=request.push_singlecast,
+    )
+
+
+def render_for(request: PublishRequest, application: Application, service: PushService, message_id: str) -> Notification:
+    """What a device reached through `service` gets. Raises InvalidPushHeader."""
+    try:
+        return render(
+            request.body,
+            request.headers,
+            RENDERED_OS[service],
+            message_id=message_id,
+            android_style=AndroidStyle(application.android_payload_style),
+        )
+    except InvalidHeader as error:
+        raise InvalidPushHeader(f"Header {error.header}: {error.reason}.", field=error.header) from error
+
+
+def publish(*, application: Application, request: PublishRequest, publisher: Publisher) -> Message:
+    """Store the message and its first occurrence; when this returns inside no transaction, it is committed.
+
+    Raises PublishForbidden, InvalidPublishAt, InvalidRepeatExpiresAt, InvalidPushHeader, PayloadOverLimit.
+    """
+    if not publisher.may_publish:
+        raise PublishForbidden()
+    now = database.now()
+    _check_schedule(request, now)
+    _check_payloads(request, application)
+    with transaction.atomic():
+        (channel,) = ensure_channels(application, [request.channel_name])
+        message = _store(application, channel, request, publisher)
+        Occurrence.objects.create(message=message, n=1, due_at=max(request.publish_at or now, now))
+        queue.ring_ticker()  # a NOTIFY inside the transaction: heard only once it is committed
+    return message
+
+
+def _store(application: Application, channel: Channel, request: PublishRequest, publisher: Publisher) -> Message:
+    return Message.objects.create(
+        application=application,
+        channel=channel,
+        channel_name=channel.name,
+        body=request.body,
+        headers=dict(request.headers),
+        publisher_id=request.publisher_id,
+        subtopic=request.subtopic,
+        publish_policy=request.publish_policy,
+        push_broadcast=request.push_broadcast,
+        push_singlecast=None if request.push_singlecast is None else list(request.push_singlecast),
+        publish_at=request.publish_at,
+        repeat_every=request.repeat_every,
+        repeat_expires_at=request.repeat_expires_at,
+        author=publisher.user,
+        api_key=publisher.api_key,
+    )
+
+
+def request_of(message: Message) -> PublishRequest:
+    """The request a stored message came from."""
+    return PublishRequest(
+        channel_name=message.channel_name,
+        body=message.body,
+        headers=message.headers,
+        publisher_id=message.publisher_id,
+        subtopic=message.subtopic,
+        publish_policy=PublishPolicy(message.publish_policy),
+        push_broadcast=None if message.push_broadcast is None else OsMask(message.push_broadcast),
+        push_singlecast=None if message.push_singlecast is None else tuple(message.push_singlecast),
+        publish_at=message.publish_at,
+        repeat_every=message.repeat_every,
+        repeat_expires_at=message.repeat_expires_at,
+    )
+
+
+def _check_schedule(request: PublishRequest, now: datetime) -> None:
+    if request.publish_at is not None and request.publish_at < now - PAST_TOLERANCE:
+        raise InvalidPublishAt("publishAt lies in the past.", field="publishAt")
+    if request.repeat_expires_at is None:
+        return
+    if request.repeat_every is None:
+        raise InvalidRepeatExpiresAt("repeatExpiresAt is given without repeatEvery.", field="repeatExpiresAt")
+    if request.repeat_expires_at <= max(request.publish_at or now, now):
+        raise InvalidRepeatExpiresAt("repeatExpiresAt must lie after the first publishing.", field="repeatExpiresAt")
+
+
+def _check_payloads(request: PublishRequest, application: Application) -> None:
+    """Refuse what can be known to fail: nothing of it differs between devices."""
+    for service in services_of(request):
+        envelope = Envelope(message_id=f"message:{'0' * 36}", occurrence_id=0)
+        notification = render_for(request, application, service, envelope.message_id)
+        preview = preview_payload(service, notification, envelope)
+        if preview.size > preview.limit:
+            raise PayloadOverLimit(
+                f"The {service.label} payload has {preview.size} bytes, {service.label} takes {preview.limit}."
+            )
+
+
+def services_of(request: PublishRequest) -> tuple[PushService, ...]:
+    """Push services of the operating systems meant; every one when only named devices decide."""
+    oses = request.target_oses()
+    if oses is None:
+        return tuple(PushService)
+    return tuple(dict.fromkeys(NATIVE_PUSH_SERVICE[os] for os in oses))
+
+
+def cancel(message: Message) -> None:
+    """Stop a message: what is scheduled never starts, what is being sent stops within two seconds.
+
+    Devices not yet reached end as `cancelled`, written by the drains. Raises CannotCancel (5040).
+    """
+    with transaction.atomic():
+        cancelled = Message.objects.filter(pk=message.pk, status=MessageStatus.SCHEDULED).update(
+            status=MessageStatus.CANCELLED
+        )
+        if not cancelled:
+            raise CannotCancel()
+        occurrences = message.occurrences.filter(closed_at=None)
+        occurrences.filter(state=OccurrenceState.SCHEDULED).update(
+            state=OccurrenceState.CANCELLED, closed_at=database.now()
+        )
+        occurrences.update(state=OccurrenceState.CANCELLED)
+        queue.ring_ticker()
+    message.status = MessageStatus.CANCELLED

@@ -1,0 +1,166 @@
+"""Claim what is due and ring for what is open, on the database's clock. Any number of tickers may run.
+
+The tables say what is to do; a lost or doubled ring changes nothing, since every job claims its row first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import psycopg
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from messaging import batches, closing, database, heartbeat, queue
+from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
+from messaging.schedule import firing_after
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.25
+_SWEEP_EVERY_S = 1.0
+_BEAT_EVERY_S = 5.0
+_CLAIM_LIMIT = 100
+#: a firing missed by more than this is recorded, not sent (reliability.md P8)
+MAX_LATENESS = timedelta(hours=1)
+#: planning that shows no sign of life for this long is rung for again
+_PLANNING_SILENCE = timedelta(seconds=10)
+_DATABASE_WAIT_S = 1.0
+
+
+class Ticker:
+    """One ticker process."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}:ticker"
+        self._listener: psycopg.Connection | None = None
+        self._swept_at = self._beat_at = 0.0
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Tick until told to stop, waiting for the database whenever it is away."""
+        while not should_stop():
+            try:
+                self._beat()
+                self.tick()
+                self._wait()
+            except (DatabaseError, psycopg.Error) as error:
+                logger.warning("the database is away: %s", type(error).__name__)
+                self._forget_connections()
+                time.sleep(_DATABASE_WAIT_S)
+        heartbeat.withdraw(self.name)
+
+    def tick(self) -> None:
+        """Claim what is due; once a second also ring for whatever is still open."""
+        while claim_due() == _CLAIM_LIMIT:
+            pass
+        ring_for_batches()
+        now = time.monotonic()
+        if now - self._swept_at >= _SWEEP_EVERY_S:
+            self._swept_at = now
+            sweep()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beat_at >= _BEAT_EVERY_S:
+            self._beat_at = now
+            heartbeat.announce(self.name, kind="ticker")
+
+    def _wait(self) -> None:
+        """Until something is published or a quarter of a second has passed."""
+        if self._listener is None or self._listener.closed:
+            self._listener = database.listening_connection(queue.TICKER_CHANNEL)
+        for _ in self._listener.notifies(timeout=TICK_S, stop_after=1):
+            pass
+
+    def _forget_connections(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        connection.close()
+        close_old_connections()
+
+
+def claim_due() -> int:
+    """Start the occurrences that are due, at most 100; how many. SKIP LOCKED: each is claimed by one ticker."""
+    with transaction.atomic():
+        now = database.now()
+        due = list(
+            Occurrence.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("message")
+            .filter(state=OccurrenceState.SCHEDULED, due_at__lte=now)
+            .order_by("due_at")[:_CLAIM_LIMIT]
+        )
+        for occurrence in due:
+            _claim(occurrence, now)
+    return len(due)
+
+
+def _claim(occurrence: Occurrence, now: datetime) -> None:
+    _schedule_next(occurrence, now)
+    reason = _skip_reason(occurrence, now)
+    if reason:
+        Occurrence.objects.filter(pk=occurrence.pk).update(
+            state=OccurrenceState.SKIPPED, skip_reason=reason, closed_at=Now()
+        )
+        return
+    Occurrence.objects.filter(pk=occurrence.pk).update(
+        state=OccurrenceState.PLANNING, claimed_at=Now(), planning_seen_at=Now()
+    )
+    queue.ring_fan_out(occurrence.pk)
+
+
+def _skip_reason(occurrence: Occurrence, now: datetime) -> str:
+    """Why a firing is recorded but not sent; only repeated messages skip, a single one is late but sent."""
+    if occurrence.message.repeat_every is None:
+        return ""
+    if now - occurrence.due_at > MAX_LATENESS:
+        return "missed"
+    still_sending = Occurrence.objects.filter(message=occurrence.message_id, n__lt=occurrence.n, closed_at=None)
+    return "overlap" if still_sending.exists() else ""
+
+
+def _schedule_next(occurrence: Occurrence, now: datetime) -> None:
+    message = occurrence.message
+    if message.repeat_every is None:
+        return
+    first = occurrence.due_at - (occurrence.n - 1) * message.repeat_every
+    firing = firing_after(
+        first=first, every=message.repeat_every, expires=message.repeat_expires_at, after=max(now, occurrence.due_at)
+    )
+    if firing is not None:
+        Occurrence.objects.create(message=message, n=firing.n, due_at=firing.due_at)
+
+
+def ring_for_batches() -> None:
+    """Have as many drains as there are workers, while batches are open that nobody has."""
+    workers = heartbeat.live_workers() or int(settings.Q_CLUSTER["workers"])
+    waiting = batches.open_batches(limit=workers)
+    if not waiting:
+        return
+    busy = batches.live_owners() + queue.waiting_jobs(settings.Q_CLUSTER["name"])
+    for _ in range(min(waiting, workers - busy)):
+        queue.ring_drain()
+
+
+def sweep() -> None:
+    """Mend what a crash left: planning that went silent, occurrences that ended unseen, series that are over."""
+    silent = Q(planning_seen_at__lt=Now() - _PLANNING_SILENCE)
+    for occurrence in Occurrence.objects.filter(silent, state=OccurrenceState.PLANNING, closed_at=None):
+        Occurrence.objects.filter(pk=occurrence.pk).update(planning_seen_at=Now())
+        queue.ring_fan_out(occurrence.pk)
+    for pk in Occurrence.objects.filter(closed_at=None).exclude(state=OccurrenceState.SCHEDULED).values_list("pk", flat=True):
+        closing.close_if_finished(pk)
+    _end_series()
+
+
+def _end_series() -> None:
+    """A repeated message whose last firing was skipped has nobody to end it: no firing is open, so none will come."""
+    series = Message.objects.filter(status=MessageStatus.SCHEDULED, repeat_every__isnull=False)
+    series.exclude(occurrences__closed_at=None).update(status=MessageStatus.PUBLISHED)
