@@ -156,7 +156,7 @@ def _can_work(identity: Identity, binaries: Binaries, cluster: Path) -> bool:
     """Try it: user namespaces may be forbidden (containers), folders may be closed to the user (a clone in /root)."""
     probe = cluster.with_name("postgres.probe")
     shutil.rmtree(probe, ignore_errors=True)
-    if identity.uid is not None:
+    if identity.uid is not None and not cluster.exists():
         cluster.parent.chmod(cluster.parent.stat().st_mode | 0o011)  # our own data directory: others may pass, not read
     probe.mkdir(mode=0o700)
     try:

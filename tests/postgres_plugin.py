@@ -6,6 +6,7 @@ asks for a database (tests/conftest.py), and goes with the session. TEST_DATABAS
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -18,6 +19,7 @@ from console import postgres
 
 PREFIX = "clarion-test-"
 DATA_DIR = Path(tempfile.mkdtemp(prefix=PREFIX))
+atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)  # a hook would be left out when settings do not load
 
 os.environ["CLARION_DATA_DIR"] = str(DATA_DIR)
 if "TEST_DATABASE_URL" in os.environ:
@@ -27,11 +29,6 @@ if "TEST_DATABASE_URL" in os.environ:
 def pytest_configure() -> None:
     """Let `kill` end a session as Ctrl-C does, with its fixtures torn down."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def pytest_unconfigure() -> None:
-    """Remove what the session wrote."""
-    shutil.rmtree(DATA_DIR, ignore_errors=True)
 
 
 @contextlib.contextmanager
