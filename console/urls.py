@@ -1,0 +1,27 @@
+"""Every address of the server; the REST API comes first, nothing else begins with an application id."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
+from django.urls.converters import StringConverter
+
+from devices.api.envelope import endpoint
+
+
+class ApplicationIdConverter(StringConverter):
+    """A UUID, or what somebody took for one: words with hyphens, no name of a page."""
+
+    regex = "[0-9A-Za-z]+(?:-[0-9A-Za-z]+)+"
+
+
+register_converter(ApplicationIdConverter, "application_id")
+
+rest: list[URLPattern | URLResolver] = [
+    path("messaging/", include("devices.api.urls")),
+    path("messaging/", include("messaging.api.urls")),
+    re_path("", endpoint()),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("<application_id:application_id>/<str:api_key>/", include(rest)),
+]

@@ -1,0 +1,88 @@
+"""What every API call goes through: who calls, which method, and errors as `{"code", "message", "errorData"}`.
+
+Cookies count for nothing here: no view reads the session, which is why no CSRF token is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+
+import msgspec
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from devices.api_keys import authenticate
+from devices.errors import ApiError, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable
+
+logger = logging.getLogger(__name__)
+
+#: "*" is safe because the key stands in the address and cookies are ignored
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "content-type, user-token",
+    "Access-Control-Max-Age": "86400",
+}
+_RETRY_AFTER_S = "2"
+
+#: takes the caller, the request and what the address captured; gives what the JSON of the answer holds
+ApiFunction = Callable[..., object]
+
+
+def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
+    """A Django view that serves one address: `endpoint(GET=registration, DELETE=unregister)`.
+
+    Without functions the address answers 404, in JSON as all of the API does.
+    """
+    allowed = ", ".join(sorted({*functions, "OPTIONS", *(["HEAD"] if "GET" in functions else [])}))
+
+    @csrf_exempt
+    def view(request: HttpRequest, application_id: str, api_key: str, **captured: str) -> HttpResponseBase:
+        if request.method == "OPTIONS" and functions:
+            return _with_headers(HttpResponse(status=204, headers={"Allow": allowed}))
+        function = functions.get("GET" if request.method == "HEAD" else str(request.method))
+        try:
+            if function is None:
+                raise MethodNotAllowed() if functions else NotFound()
+            response = _json(function(authenticate(application_id, api_key), request, **captured))
+        except Exception as error:  # noqa: BLE001 (the edge: whatever happened, the caller gets JSON)
+            response = _error_response(error, request)
+        if response.status_code == MethodNotAllowed.http_status:
+            response.headers["Allow"] = allowed
+        return _with_headers(response)
+
+    return view
+
+
+def _error_response(error: Exception, request: HttpRequest) -> HttpResponse:
+    api_error = _api_error(error, request)
+    body = {"code": api_error.code, "message": api_error.message, "errorData": {}}
+    response = _json(body, status=api_error.http_status)
+    if isinstance(api_error, ServiceUnavailable):
+        response.headers["Retry-After"] = _RETRY_AFTER_S
+    return response
+
+
+def _api_error(error: Exception, request: HttpRequest) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    # no exception text: PostgreSQL's names the values of the row, tokens among them; no path: it holds the key
+    route = request.resolver_match.route if request.resolver_match else ""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s in %s %s\n%s", type(error).__name__, request.method, route, where)
+    return ServiceUnavailable() if isinstance(error, OperationalError | InterfaceError) else InternalError()
+
+
+def _json(content: object, status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(content), status=status, content_type="application/json")
+
+
+def _with_headers(response: HttpResponse) -> HttpResponse:
+    response.headers["Cache-Control"] = "no-store"
+    for name, value in _CORS.items():
+        response.headers[name] = value
+    return response

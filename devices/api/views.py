@@ -1,0 +1,37 @@
+"""Device registration over HTTP: parse, call one step, answer."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+
+from devices import registration
+from devices.api import responses
+from devices.api.requests import MAX_BODY_BYTES, parse_registration
+from devices.api_keys import Caller
+from devices.errors import PermissionMissing
+from devices.json_input import read_json_object
+
+
+def register(caller: Caller, request: HttpRequest) -> dict[str, object]:
+    """POST registrations (seed 3)."""
+    _check_may_register(caller)
+    body = read_json_object(request, max_bytes=MAX_BODY_BYTES)
+    return responses.registered(registration.register(caller.application, parse_registration(body)))
+
+
+def get(caller: Caller, request: HttpRequest, device_id: str) -> list[dict[str, object]]:
+    """GET registrations/<deviceId>. Raises UnknownDevice (5000)."""
+    _check_may_register(caller)
+    return responses.registrations(*registration.get(caller.application, device_id))
+
+
+def unregister(caller: Caller, request: HttpRequest, device_id: str) -> dict[str, object]:
+    """DELETE registrations/<deviceId>. Raises UnknownDeviceToCancel (5001)."""
+    _check_may_register(caller)
+    registration.unregister(caller.application, device_id)
+    return responses.unregistered()
+
+
+def _check_may_register(caller: Caller) -> None:
+    if not caller.api_key.may_register:
+        raise PermissionMissing("This API key may not register devices.")

@@ -1,0 +1,84 @@
+"""Channels: their name rules, and making those that do not exist yet."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from django.db import connection
+
+from devices.errors import InvalidChannelName
+from devices.models import Application, Channel
+
+DEFAULT_CHANNEL = "default"
+MAX_CHANNEL_NAME = 128
+#: words that are addresses of their own where a channel's name would stand (contract.md 1)
+RESERVED_NAMES = frozenset({"push", "pushtemplates", "registrations", "registration", "channels", "email"})
+
+_MAX_KNOWN = 50_000
+#: (application, name) -> id of channels seen. A deleted one shows as a broken foreign key: see `forget`.
+_known: dict[tuple[int, str], int] = {}
+
+
+def channel_name(name: str) -> str:
+    """The name as it is stored: the samples' "Default" is the SDKs' "default". Raises InvalidChannelName."""
+    if name.lower() == DEFAULT_CHANNEL:
+        return DEFAULT_CHANNEL
+    if not 0 < len(name) <= MAX_CHANNEL_NAME or name.strip() != name or "/" in name:
+        raise InvalidChannelName(field="channel")
+    # a name that starts like a message id would never be reached: GET and DELETE take it for one
+    if name.lower() in RESERVED_NAMES or name.lower().startswith("message:"):
+        raise InvalidChannelName(field="channel")
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise InvalidChannelName(field="channel")
+    return name
+
+
+def ensure_channels(application: Application, names: Sequence[str]) -> list[Channel]:
+    """The channels with these names, in this order and each once, made where they do not exist.
+
+    Raises InvalidChannelName.
+    """
+    wanted = list(dict.fromkeys(map(channel_name, names)))
+    _insert_missing(application.pk, wanted)
+    found = {channel.name: channel for channel in Channel.objects.filter(application=application, name__in=wanted)}
+    return [found[name] for name in wanted]
+
+
+def channel_ids(application_pk: int, names: Sequence[str]) -> list[int]:
+    """Ids of the channels, like `ensure_channels`, without a query for those this process has met before.
+
+    An id may belong to a channel that was deleted since: who runs into that calls `forget` and asks again.
+    """
+    known = [_known.get((application_pk, name)) for name in names]
+    if None in known:
+        _remember(application_pk, names)
+        known = [_known[application_pk, name] for name in names]
+    return [pk for pk in known if pk is not None]
+
+
+def forget(application_pk: int, names: Sequence[str]) -> None:
+    """Look these channels up again next time."""
+    for name in names:
+        _known.pop((application_pk, name), None)
+
+
+def _remember(application_pk: int, names: Sequence[str]) -> None:
+    _insert_missing(application_pk, names)
+    if len(_known) > _MAX_KNOWN:
+        _known.clear()
+    for pk, name in Channel.objects.filter(application=application_pk, name__in=names).values_list("pk", "name"):
+        _known[application_pk, name] = pk
+
+
+def _insert_missing(application_pk: int, names: Sequence[str]) -> None:
+    """In the order of the names: two callers that make the same channels then wait for each other in a line."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO devices_channel (application_id, name) "
+            "SELECT %(application)s, wanted.name FROM unnest(%(names)s::text[]) AS wanted(name) "
+            "WHERE NOT EXISTS (SELECT FROM devices_channel c "
+            "WHERE c.application_id = %(application)s AND c.name = wanted.name) "
+            "ORDER BY wanted.name ON CONFLICT DO NOTHING",
+            {"application": application_pk, "names": list(names)},
+        )

@@ -1,0 +1,186 @@
+"""Publish bodies as they come in: the only file that knows "pushBroadcast", "publishAt" and their kin."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import msgspec
+
+from devices import timestamps
+from devices.errors import ApiError, InvalidProperty, PropertyTooLong
+from devices.json_input import KIB, to_struct
+from devices.push_services import OsMask
+from messaging.errors import (
+    EmptyAudience,
+    InvalidPublishAt,
+    InvalidPushHeader,
+    InvalidRepeatEvery,
+    InvalidRepeatExpiresAt,
+    NotSupported,
+)
+from messaging.models import PublishPolicy
+from messaging.publishing import PublishRequest
+
+MAX_BODY_BYTES = 256 * KIB
+#: a body that names devices may be this large
+MORE_WITH = {"pushSinglecast": 10 * KIB * KIB}
+MAX_SINGLECAST = 100_000
+MAX_DEVICE_ID = 255
+MAX_TEXT = 255  #: characters of publisherId and subtopic
+MAX_HEADERS = 100
+MAX_HEADER_NAME = 255
+MAX_HEADER_VALUE = 4_096
+_MAX_REPEAT_EVERY = timedelta(days=3_650)
+
+#: "ALL" through the versions of the SDKs (contract.md 2): a mask of every system known then means every system now
+_MEANS_ALL = frozenset({7, 15, 31})
+_PUSH_POLICIES = {"ONLY": PublishPolicy.PUSH, "ALSO": PublishPolicy.BOTH, "NONE": PublishPolicy.PUBSUB}
+_UNSAFE_IN_HEADER = re.compile(r"[\r\n\0]")
+_ERRORS: dict[str, type[ApiError]] = {
+    "publishAt": InvalidPublishAt,
+    "repeatEvery": InvalidRepeatEvery,
+    "repeatExpiresAt": InvalidRepeatExpiresAt,
+    "headers": InvalidPushHeader,
+}
+
+
+class PublishBody(msgspec.Struct, rename="camel"):
+    """What seeds 0 and 2 document, and what the SDKs send beyond it (contract.md 2)."""
+
+    message: object = None
+    publisher_id: str | None = None
+    subtopic: str | None = None
+    headers: dict[str, str | int | float | bool] | None = None
+    publish_policy: str | None = None
+    push_policy: str | None = None
+    push_broadcast: int | str | None = None
+    push_singlecast: list[str] | None = None
+    segment_query: str | None = None
+    publish_at: int | float | str | None = None
+    repeat_every: int | None = None
+    repeat_expires_at: int | float | str | None = None
+
+
+def parse_publish_request(channel_name: str, body: dict[str, object]) -> PublishRequest:
+    """The request of a body; 5003, 5030, 8000 and codes of ours name the property at fault."""
+    wire = to_struct(body, PublishBody, _ERRORS)
+    request = PublishRequest(
+        channel_name=channel_name,
+        body=wire.message,
+        headers=_headers(wire.headers or {}),
+        publisher_id=_text("publisherId", wire.publisher_id),
+        subtopic=_text("subtopic", wire.subtopic),
+        publish_policy=_publish_policy(wire),
+        push_broadcast=None if wire.push_broadcast is None else _push_broadcast(wire.push_broadcast),
+        push_singlecast=None if wire.push_singlecast is None else _push_singlecast(wire.push_singlecast),
+        publish_at=_moment("publishAt", wire.publish_at),
+        repeat_every=_repeat_every(wire.repeat_every),
+        repeat_expires_at=_moment("repeatExpiresAt", wire.repeat_expires_at),
+    )
+    if wire.segment_query and request.target_oses() != ():
+        raise NotSupported("segmentQuery is not supported; nothing was published.", field="segmentQuery")
+    return request
+
+
+def _text(field: str, value: str | None) -> str:
+    return _within(field, value or "", MAX_TEXT)
+
+
+def _within(field: str, value: str, limit: int) -> str:
+    if len(value) > limit:
+        raise PropertyTooLong(
+            f"Property value exceeds the length limit: {field} takes {limit} characters.", field=field
+        )
+    return value
+
+
+def _headers(headers: dict[str, str | int | float | bool]) -> dict[str, str]:
+    """Values as strings, which is how subscribers get them (contract.md 2)."""
+    if len(headers) > MAX_HEADERS:
+        raise PropertyTooLong(f"Property value exceeds the length limit: headers takes {MAX_HEADERS} entries.")
+    return {_header_name(name): _header_value(name, value) for name, value in headers.items()}
+
+
+def _header_name(name: str) -> str:
+    if not name or _UNSAFE_IN_HEADER.search(name):
+        raise InvalidPushHeader("headers: a name is empty or holds a line break.", field="headers")
+    return _within("a name in headers", name, MAX_HEADER_NAME)
+
+
+def _header_value(name: str, value: str | float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    if _UNSAFE_IN_HEADER.search(text):
+        raise InvalidPushHeader(f"headers: {name} holds a line break.", field=name)
+    return _within(f"headers.{name}", text, MAX_HEADER_VALUE)
+
+
+def _publish_policy(wire: PublishBody) -> PublishPolicy:
+    if wire.publish_policy is not None:
+        try:
+            return PublishPolicy(wire.publish_policy.upper())
+        except ValueError as error:
+            raise InvalidProperty("publishPolicy must be PUSH, PUBSUB or BOTH.", field="publishPolicy") from error
+    if wire.push_policy is not None:
+        policy = _PUSH_POLICIES.get(wire.push_policy.upper())
+        if policy is None:
+            raise InvalidProperty("pushPolicy must be ONLY, ALSO or NONE.", field="pushPolicy")
+        return policy
+    return PublishPolicy.BOTH
+
+
+def _push_broadcast(value: int | str) -> OsMask:
+    mask = value if isinstance(value, int) else _mask_of_names(value)
+    if mask in _MEANS_ALL:
+        return OsMask.ALL
+    if not 0 <= mask <= OsMask.ALL:
+        raise InvalidProperty(f"pushBroadcast must be a mask from 0 to {int(OsMask.ALL)}.", field="pushBroadcast")
+    return OsMask(mask)
+
+
+def _mask_of_names(value: str) -> int:
+    """`IOS`, `IOS|ANDROID`, `FOR_IOS|FOR_ANDROID`, `ALL`, `FOR_NONE`, in any letter case."""
+    mask = OsMask.NONE
+    for word in value.split("|"):
+        name = word.strip().upper().removeprefix("FOR_")
+        if name not in OsMask.__members__:
+            known = ", ".join(OsMask.__members__)
+            raise InvalidProperty(f"pushBroadcast takes {known}, joined with a bar.", field="pushBroadcast")
+        mask |= OsMask[name]
+    return int(mask)
+
+
+def _push_singlecast(device_ids: list[str]) -> tuple[str, ...]:
+    """Each device once."""
+    if not device_ids:
+        raise EmptyAudience(field="pushSinglecast")
+    if len(device_ids) > MAX_SINGLECAST:
+        raise PropertyTooLong(
+            f"Property value exceeds the length limit: pushSinglecast takes {MAX_SINGLECAST} device ids.",
+            field="pushSinglecast",
+        )
+    if max(map(len, device_ids)) > MAX_DEVICE_ID:
+        raise PropertyTooLong(
+            f"Property value exceeds the length limit: an id in pushSinglecast takes {MAX_DEVICE_ID} characters.",
+            field="pushSinglecast",
+        )
+    return tuple(dict.fromkeys(device_ids))
+
+
+def _moment(field: str, value: float | str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return timestamps.from_wire(value)
+    except ValueError as error:
+        raise _ERRORS[field](f"{field}: {error}.", field=field) from error
+
+
+def _repeat_every(seconds: int | None) -> timedelta | None:
+    if seconds is None:
+        return None
+    if not 1 <= seconds <= _MAX_REPEAT_EVERY.total_seconds():
+        raise InvalidRepeatEvery(field="repeatEvery")
+    return timedelta(seconds=seconds)

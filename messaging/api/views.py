@@ -1,0 +1,61 @@
+"""Publish, status and cancel over HTTP: parse, call one step, answer."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest
+
+from devices.api_keys import Caller
+from devices.errors import PermissionMissing
+from devices.json_input import read_json_object
+from messaging import publishing
+from messaging.api import responses
+from messaging.api.requests import MAX_BODY_BYTES, MORE_WITH, parse_publish_request
+from messaging.errors import CannotCancel, PublishForbidden
+from messaging.models import Message
+
+
+def publish(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
+    """POST <channel> (seeds 0 to 2)."""
+    _check_may_publish(caller)
+    body = read_json_object(request, max_bytes=MAX_BODY_BYTES, more_with=MORE_WITH)
+    message = publishing.publish(
+        application=caller.application,
+        request=parse_publish_request(name, body),
+        publisher=publishing.Publisher(may_publish=caller.api_key.may_publish, api_key=caller.api_key),
+    )
+    return responses.publish_result(message)
+
+
+def status(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
+    """GET <messageId>."""
+    if not caller.api_key.may_read:
+        raise PermissionMissing("This API key may not read the status of messages.")
+    message = _find(caller, name)
+    return responses.unknown_message(name) if message is None else responses.message_status(message)
+
+
+def cancel(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
+    """DELETE <messageId>. Raises CannotCancel (5040)."""
+    _check_may_publish(caller)
+    message = _find(caller, name)
+    if message is None:
+        raise CannotCancel()
+    publishing.cancel(message)
+    return responses.message_status(message)
+
+
+def _check_may_publish(caller: Caller) -> None:
+    """Before the body is read: a key shipped in an app must not make us parse 10 MB."""
+    if not caller.api_key.may_publish:
+        raise PublishForbidden()
+
+
+def _find(caller: Caller, message_id: str) -> Message | None:
+    """The application's message with this wire id, `message:` being optional and letter case free."""
+    try:
+        uuid = UUID(message_id.lower().removeprefix("message:"))
+    except ValueError:
+        return None
+    return Message.objects.filter(application=caller.application, message_id=uuid).first()
