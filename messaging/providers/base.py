@@ -63,7 +63,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer, or the reason there is none. `body` is cut at 8 KiB; header names are lower case."""
+    """An answer, or the reason there is none. `body` is cut at 8 KiB; header names are lower case.
+
+    HTTP/1.1's reason phrase stands in `headers` under ":reason".
+    """
 
     key: int
     status: int = 0

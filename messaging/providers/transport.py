@@ -11,19 +11,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import pycurl
 
 from devices.push_urls import is_public_address
 from messaging.providers.base import HttpAnswer, HttpRequest
-from messaging.providers.transport_failures import classify_failure
+from messaging.providers.transport_failures import classify_failure, is_refused
 
 #: Answers are verdicts of a few hundred bytes; a hostile endpoint may send gigabytes (CVE-2025-53604).
 BODY_LIMIT = 8192
 #: An idle connection is kept this long: APNs takes rapid reconnects for an attack.
 IDLE_CONNECTION_S = 3600
 CONNECT_TIMEOUT_MS = 10_000
+#: A request that a server refused unprocessed (GOAWAY, REFUSED_STREAM) is sent again at once, this often.
+MAX_REFUSALS = 3
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _EPOLL_MASK = {
     pycurl.POLL_IN: select.EPOLLIN,
@@ -39,7 +42,7 @@ class TransportRules:
     ca_file: str | None = None  #: PEM file that replaces the system's trust store
     allow_loopback: bool = False  #: simulators only: loopback addresses may be connected to
     deadline_s: float = 15.0  #: connect, send and answer together
-    max_connections: int = 2  #: per origin
+    max_connections: int = 2  #: per origin; up to twice as many while old ones drain
     streams_per_connection: int = 100  #: further bounded by the server's SETTINGS
     warm_up: bool = False  #: one request alone until its answer came: APNs grants one stream before a valid token
 
@@ -49,33 +52,51 @@ class _Origin:
     """Requests to one scheme, host and port; a slow origin never takes another's turn."""
 
     window: int
-    waiting: deque[HttpRequest] = field(default_factory=deque)
+    waiting: deque[tuple[HttpRequest, int]] = field(default_factory=deque)  #: with how often it was refused
     active: int = 0
 
 
 class _Transfer:
     """One reusable libcurl handle and what it has received so far."""
 
-    __slots__ = ("body", "curl", "forbidden", "header_lines", "headers", "origin", "request", "size", "url")
+    __slots__ = (
+        "body",
+        "curl",
+        "forbidden",
+        "header_lines",
+        "headers",
+        "origin",
+        "reader",
+        "refusals",
+        "request",
+        "sent_body",
+        "size",
+        "sockets",
+        "url",
+    )
 
     def __init__(self, rules: TransportRules) -> None:
         self.request: HttpRequest | None = None
         self.origin: _Origin | None = None
+        self.refusals = 0
         self.url = ""
         self.headers: tuple[str, ...] | None = None
+        self.sent_body: bytes | None = None
+        self.reader = BytesIO()
         self.header_lines: list[bytes] = []
         self.body: list[bytes] = []
         self.size = 0
         self.forbidden = False
+        self.sockets: list[socket.socket] = []
         self.curl: Any = _new_handle(rules)
         # A bound list.append runs without a Python frame: some eight header lines come per answer.
         self.curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._receive)
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._socket_opener(rules.allow_loopback))
 
-    def load(self, request: HttpRequest, origin: _Origin) -> None:
+    def load(self, request: HttpRequest, origin: _Origin, refusals: int) -> None:
         """Fill the handle for its next request; options that equal the last request's stay as they are."""
-        self.request, self.origin = request, origin
+        self.request, self.origin, self.refusals = request, origin, refusals
         if request.url != self.url:
             self.curl.setopt(pycurl.URL, request.url)
             self.url = request.url
@@ -83,7 +104,14 @@ class _Transfer:
             # Empty values switch off what libcurl adds by itself.
             self.curl.setopt(pycurl.HTTPHEADER, [*request.headers, "Accept:", "Expect:"])
             self.headers = request.headers
-        self.curl.setopt(pycurl.POSTFIELDS, request.body)
+        if request.body is self.sent_body:
+            self.reader.seek(0)
+        else:
+            # Read through a function, since libcurl cannot rewind that: with POSTFIELDS it sends a POST again by itself
+            # when a connection breaks before the answer, and a device gets the notification twice.
+            self.sent_body, self.reader = request.body, BytesIO(request.body)
+            self.curl.setopt(pycurl.POSTFIELDSIZE, len(request.body))
+            self.curl.setopt(pycurl.READFUNCTION, self.reader.read)
 
     def unload(self) -> None:
         """Forget the finished request."""
@@ -91,6 +119,10 @@ class _Transfer:
         self.header_lines.clear()
         self.body.clear()
         self.size, self.forbidden = 0, False
+        # pycurl gave libcurl duplicates of these.
+        for opened in self.sockets:
+            opened.close()
+        self.sockets.clear()
 
     def _receive(self, chunk: bytes) -> int | None:
         self.body.append(chunk[: BODY_LIMIT - self.size])
@@ -103,7 +135,8 @@ class _Transfer:
             family, kind, protocol, peer = address
             host = peer[0].decode() if isinstance(peer[0], bytes) else str(peer[0])
             if is_public_address(host) or (allow_loopback and host in _LOOPBACK):
-                return socket.socket(family, kind, protocol)
+                self.sockets.append(socket.socket(family, kind, protocol))
+                return self.sockets[-1]
             self.forbidden = True
             return int(pycurl.SOCKET_BAD)
 
@@ -131,9 +164,9 @@ class CurlTransport:
         """Start a request, or keep it until its origin has a stream free; returns at once."""
         origin = self._origin(request.url)
         if origin.active < origin.window:
-            self._start(request, origin)
+            self._start(request, origin, 0)
         else:
-            origin.waiting.append(request)
+            origin.waiting.append((request, 0))
             self._waiting += 1
 
     def poll(self, timeout_s: float) -> list[HttpAnswer]:
@@ -164,7 +197,8 @@ class CurlTransport:
         multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, self._rules.streams_per_connection)
-        multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, self._rules.max_connections)
+        # A connection that drains after GOAWAY still counts; its successor must not wait for it.
+        multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, 2 * self._rules.max_connections)
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         return multi
 
@@ -188,9 +222,9 @@ class CurlTransport:
     def _full_window(self) -> int:
         return self._rules.max_connections * self._rules.streams_per_connection
 
-    def _start(self, request: HttpRequest, origin: _Origin) -> None:
+    def _start(self, request: HttpRequest, origin: _Origin, refusals: int) -> None:
         transfer = self._idle.pop() if self._idle else _Transfer(self._rules)
-        transfer.load(request, origin)
+        transfer.load(request, origin, refusals)
         origin.active += 1
         self._running[transfer.curl] = transfer
         self._multi.add_handle(transfer.curl)
@@ -212,24 +246,42 @@ class CurlTransport:
     def _collect(self) -> list[HttpAnswer]:
         _, finished, failed = self._multi.info_read()
         answers = [self._finish(curl, 0, "") for curl in finished]
-        answers += [self._finish(curl, code, words) for curl, code, words in failed]
+        answers += [answer for curl, code, words in failed if (answer := self._fail(curl, code, words))]
         return answers
 
+    def _fail(self, curl: Any, code: int, words: str) -> HttpAnswer | None:
+        """The answer to a failed request; None when it was refused unprocessed and is simply sent again."""
+        transfer = self._running[curl]
+        if is_refused(code, words) and transfer.refusals < MAX_REFUSALS:
+            assert transfer.request is not None and transfer.origin is not None
+            transfer.origin.waiting.appendleft((transfer.request, transfer.refusals + 1))
+            self._waiting += 1
+            self._free(transfer)
+            return None
+        return self._finish(curl, code, words)
+
     def _finish(self, curl: Any, code: int, words: str) -> HttpAnswer:
-        transfer = self._running.pop(curl)
-        self._multi.remove_handle(curl)
-        request, origin = transfer.request, transfer.origin
-        assert request is not None and origin is not None
-        answer = _answer(transfer, request.key, code, words)
+        transfer = self._running[curl]
+        assert transfer.request is not None and transfer.origin is not None
+        answer = _answer(transfer, transfer.request.key, code, words)
+        if not answer.failure:
+            transfer.origin.window = self._full_window()
+        self._free(transfer)
+        return answer
+
+    def _free(self, transfer: _Transfer) -> None:
+        """Give the transfer's place to the next requests of its origin."""
+        origin = transfer.origin
+        assert origin is not None
+        del self._running[transfer.curl]
+        self._multi.remove_handle(transfer.curl)
         transfer.unload()
         self._idle.append(transfer)
         origin.active -= 1
-        if not answer.failure:
-            origin.window = self._full_window()
         while origin.waiting and origin.active < origin.window:
             self._waiting -= 1
-            self._start(origin.waiting.popleft(), origin)
-        return answer
+            request, refusals = origin.waiting.popleft()
+            self._start(request, origin, refusals)
 
 
 def _new_handle(rules: TransportRules) -> Any:
@@ -271,16 +323,21 @@ def _answer(transfer: _Transfer, key: int, code: int, words: str) -> HttpAnswer:
         return HttpAnswer(key, status, _headers(transfer.header_lines), b"".join(transfer.body), elapsed_s=elapsed_s)
     was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0
     failure = classify_failure(code, words, was_sent=was_sent, forbidden=transfer.forbidden)
-    return HttpAnswer(key, failure=failure, detail=words, elapsed_s=elapsed_s)
+    return HttpAnswer(key, failure=failure, detail=words or f"libcurl error {code}", elapsed_s=elapsed_s)
 
 
 def _headers(lines: list[bytes]) -> dict[str, str]:
-    """The last block of header lines (earlier ones are interim answers), names in lower case."""
+    """The last block of header lines (earlier ones are interim answers), names in lower case.
+
+    HTTP/1.1's reason phrase, where WNS writes "Domain Blocked", stands under ":reason".
+    """
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, content = line.decode("latin-1").partition(":")
+        text = line.decode("latin-1")
+        if text.startswith("HTTP/"):
+            headers = {":reason": text.partition(" ")[2][3:].strip()}
+            continue
+        name, colon, content = text.partition(":")
         if colon:
             headers[name.lower()] = content.strip()
-        elif name.startswith("HTTP/"):
-            headers = {}
     return headers

@@ -21,7 +21,14 @@ _TLS = frozenset(
 )
 #: libcurl reports a connection that broke during the handshake as a TLS error; nothing is wrong with the certificate.
 _BROKEN_HANDSHAKE = ("SYSCALL", "reset by peer", "Recv failure", "Send failure", "unexpected eof")
-_REFUSED_UNPROCESSED = "REFUSED_STREAM"
+#: libcurl's words when it would like to repeat a refused request and cannot, as its body is not rewindable. Where the
+#: connection broke instead, the words of that error came first and stay.
+_REFUSED = "necessary data rewind"
+
+
+def is_refused(code: int, words: str) -> bool:
+    """Whether the server refused the request unprocessed (GOAWAY below its stream, REFUSED_STREAM)."""
+    return code == pycurl.E_SEND_FAIL_REWIND and _REFUSED in words
 
 
 def classify_failure(code: int, words: str, *, was_sent: bool, forbidden: bool) -> TransportFailure:
@@ -34,6 +41,6 @@ def classify_failure(code: int, words: str, *, was_sent: bool, forbidden: bool) 
         return TransportFailure.NOT_SENT if broken else TransportFailure.TLS
     if forbidden and not was_sent:
         return TransportFailure.FORBIDDEN_ADDRESS
-    if code in _NOT_CONNECTED or not was_sent or _REFUSED_UNPROCESSED in words:
+    if code in _NOT_CONNECTED or not was_sent or is_refused(code, words):
         return TransportFailure.NOT_SENT
     return TransportFailure.IN_DOUBT
