@@ -5,19 +5,19 @@
 #   make bench          print speed figures          make test-faults    long fault injection
 
 SHELL := /bin/bash
-PYTHON := .venv/bin/python
+PY := .venv/bin/python
 # A company proxy that signs with its own authority is known to the system, not to the list inside uv.
 CERTIFICATES := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),UV_SYSTEM_CERTS=true)
 UV := env -u VIRTUAL_ENV UV_PYTHON_DOWNLOADS=never $(CERTIFICATES) .venv/bin/uv
 UV_VERSION := 0.13.9
-PYTEST := $(PYTHON) -m pytest
+PYTEST := $(PY) -m pytest
 
 .PHONY: run test lint bench test-faults
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 run: .venv/run-ready
-	@exec $(PYTHON) manage.py up $(if $(PORT),--port $(PORT)) $(ARGS)
+	@exec $(PY) manage.py up $(if $(PORT),--port $(PORT)) $(ARGS)
 
 # Browser tests are a run of their own: Playwright keeps an event loop in the test's thread, which Django must be told
 # to allow, and that would hide real mistakes in the other tests.
@@ -32,9 +32,9 @@ lint: .venv/dev-ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	@# Without a running server Django warns that it cannot compare the models with a database's history.
-	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	DEBUG=false ALLOWED_HOSTS=push.example.org CLARION_PUBLIC_URL=https://push.example.org \
-		$(PYTHON) manage.py check --deploy --fail-level WARNING
+		$(PY) manage.py check --deploy --fail-level WARNING
 
 bench: .venv/dev-ready
 	$(PYTEST) -m benchmark -s tests/benchmarks

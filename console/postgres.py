@@ -122,9 +122,9 @@ def ensure_running(data_dir: Path, *, durable: bool = True) -> ServerAddress:
     cluster = _cluster(data_dir)
     _make_private(data_dir)
     with _exclusively(data_dir):
-        if running(data_dir) is None:
+        if _settled_status(data_dir) is None:
             _start(cluster, durable=durable)
-        address = _wait_until_ready(data_dir)
+        address = _opened_database(data_dir)
         if cluster not in _held:
             _held[cluster] = _open_lock(_users_file(data_dir), fcntl.LOCK_SH)
     return address
@@ -341,12 +341,22 @@ def _disown_stale_locks(cluster: Path, socket_dir: Path) -> None:
     (socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
 
-def _wait_until_ready(data_dir: Path) -> ServerAddress:
-    """Wait until the server takes queries (it listens during crash recovery, but refuses them) and has our database."""
+def _settled_status(data_dir: Path) -> str | None:
+    """What `postmaster.pid` says of a server that listens, once no other hand is starting or stopping it; or None."""
+    _wait(lambda: _status(data_dir) in (None, "ready"), START_TIMEOUT_S)
+    return _status(data_dir)
+
+
+def _status(data_dir: Path) -> str | None:
+    lines = _lock_lines(_cluster(data_dir) / "postmaster.pid")
+    return lines[7].strip() if len(lines) > 7 and running(data_dir) else None
+
+
+def _opened_database(data_dir: Path) -> ServerAddress:
+    """The address of the server, which takes queries now and has our database."""
     address = running(data_dir)
-    pid_file = _cluster(data_dir) / "postmaster.pid"
-    if address is None or not _wait(lambda: _lock_lines(pid_file)[7:8] == ["ready   "], START_TIMEOUT_S):
-        raise DatabaseUnavailable(f"PostgreSQL in {data_dir} is not ready (log: {pid_file.with_name('server.log')}).")
+    if address is None or _status(data_dir) != "ready":
+        raise DatabaseUnavailable(f"PostgreSQL is not ready (log: {_cluster(data_dir) / 'server.log'}).")
     try:
         _make_database(address)
     except psycopg.Error as err:
