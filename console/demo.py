@@ -81,9 +81,7 @@ def _make_devices(application: Application, urls: Mapping[str, str]) -> None:
 
 def _oses() -> Iterator[Os]:
     """The operating systems in their shares, over and over, well mixed."""
-    order = sorted(
-        ((position + 0.5) / share, os) for os, share in _SHARES.items() for position in range(share)
-    )
+    order = sorted(((position + 0.5) / share, os) for os, share in _SHARES.items() for position in range(share))
     return itertools.cycle([os for _, os in order])
 
 

@@ -176,11 +176,13 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 
 # Jobs: a bell, not the record (design.md 2). `timeout < retry`; a drain ends by itself after 20 s.
+QUEUE_NAME = "clarion"
+WORKERS = env_int("CLARION_WORKERS", default=2, minimum=1)
 Q_CLUSTER = {
-    "name": "clarion",
+    "name": QUEUE_NAME,
     "broker_class": "messaging.broker.PostgresBroker",
-    "workers": env_int("CLARION_WORKERS", default=2),
-    "queue_limit": env_int("CLARION_WORKERS", default=2),
+    "workers": WORKERS,
+    "queue_limit": WORKERS,
     "bulk": 1,
     "timeout": 40,
     "retry": 55,

@@ -121,7 +121,7 @@ def web_server(host: str, port: int) -> Child:
         command=[
             str(Path(sys.executable).with_name("granian")),
             *("--interface", "wsgi", "--host", host, "--port", str(port), "--workers", "2"),
-            *("--blocking-threads", "1", "--no-log-access", "--log-level", "warning"),
+            *("--blocking-threads", "1", "--no-access-log", "--log-level", "warning"),
             *("--backpressure", "64", "--respawn-failed-workers"),
             "console.wsgi:application",
         ],
@@ -141,5 +141,3 @@ def wait_for_web(port: int, web: Child, timeout_s: float = 30.0) -> None:
         else:
             return
     raise CannotStart("The web server did not answer; its log says why.")
-
-

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.conf import settings
 from django.db import DatabaseError, connection
 
 from console.processes import Child
@@ -95,8 +94,3 @@ class Watchdog:
             heartbeat.withdraw(self.group)
         except DatabaseError:
             self._cluster.kill_group()
-
-
-def default_workers() -> int:
-    """Workers of a group, as configured."""
-    return int(settings.Q_CLUSTER["workers"])

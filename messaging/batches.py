@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from django.db import connection
 
@@ -13,7 +13,7 @@ from messaging.models import OccurrenceState
 from messaging.providers.base import Target
 
 #: a batch whose owner shows no sign of life for this long is taken by another (reliability.md P13)
-LEASE = timedelta(seconds=45)
+LEASE_S = 45.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class ClaimedBatch:
     attempt: int
     tries: int
     fired_on: date
+    turn: int
     is_cancelled: bool
 
 
@@ -47,22 +48,23 @@ _CLAIM = f"""
 WITH taken AS (
     SELECT b.id, o.state AS occurrence_state, o.due_at, m.application_id
     {_OPEN}
-    ORDER BY b.due_at LIMIT 1 FOR UPDATE OF b SKIP LOCKED
+    ORDER BY b.turn, b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED
 ), started AS (
     UPDATE messaging_occurrence o SET first_request_at = now()
     FROM messaging_batch b, taken WHERE b.id = taken.id AND o.id = b.occurrence_id AND o.first_request_at IS NULL
 )
-UPDATE messaging_batch b SET state = 'sending', attempt = b.attempt + 1, owner = %s, lease_until = now() + %s
+UPDATE messaging_batch b
+SET state = 'sending', attempt = b.attempt + 1, owner = %s, lease_until = now() + make_interval(secs => %s)
 FROM taken WHERE b.id = taken.id
-RETURNING b.id, b.occurrence_id, taken.application_id, b.push_service, b.registration_ids, b.attempt, b.tries,
+RETURNING b.id, b.occurrence_id, taken.application_id, b.push_service, b.registration_ids, b.attempt, b.tries, b.turn,
           (taken.due_at AT TIME ZONE 'UTC')::date, taken.occurrence_state
 """  # noqa: S608
 
 
 def claim(owner: str) -> ClaimedBatch | None:
-    """The batch that has waited longest, now leased to `owner`; None when there is none to send."""
+    """The batch whose turn it is, now leased to `owner`; None when there is none to send."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [owner, LEASE])
+        cursor.execute(_CLAIM, [owner, LEASE_S])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -74,8 +76,9 @@ def claim(owner: str) -> ClaimedBatch | None:
         registration_ids=row[4],
         attempt=row[5],
         tries=row[6],
-        fired_on=row[7],
-        is_cancelled=row[8] == OccurrenceState.CANCELLED,
+        turn=row[7],
+        fired_on=row[8],
+        is_cancelled=row[9] == OccurrenceState.CANCELLED,
     )
 
 
@@ -108,7 +111,8 @@ def release(batch: ClaimedBatch) -> None:
     """Give a batch back unfinished; its devices without outcome are sent by whoever takes it next."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE messaging_batch SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempt = %s AND state = 'sending'",
+            "UPDATE messaging_batch SET state = 'waiting', lease_until = NULL "
+            "WHERE id = %s AND attempt = %s AND state = 'sending'",
             [batch.pk, batch.attempt],
         )
 
@@ -117,7 +121,9 @@ def extend_leases(owner: str) -> None:
     """Sign of life for every batch the owner holds."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE messaging_batch SET lease_until = now() + %s WHERE owner = %s AND state = 'sending'", [LEASE, owner]
+            "UPDATE messaging_batch SET lease_until = now() + make_interval(secs => %s) "
+            "WHERE owner = %s AND state = 'sending'",
+            [LEASE_S, owner],
         )
 
 
@@ -130,10 +136,14 @@ def cancelled_among(occurrence_ids: Sequence[int]) -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def open_batches(limit: int) -> int:
-    """How many batches a drain could claim now, counted up to `limit`."""
+def open_work(limit: int) -> int:
+    """How many batches a drain could claim and occurrences it could plan now, counted up to `limit`."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM (SELECT 1 {_OPEN} LIMIT %s) found", [limit])
+        cursor.execute(
+            f"SELECT count(*) FROM (SELECT 1 {_OPEN} UNION ALL "  # noqa: S608
+            "SELECT 1 FROM messaging_occurrence WHERE state = 'planning' AND closed_at IS NULL LIMIT %s) found",
+            [limit],
+        )
         (found,) = cursor.fetchone()
     return int(found)
 

@@ -1,4 +1,4 @@
-"""Send open batches for a while: claim, fill the window, take answers, write results, until nothing is left.
+"""Plan and send for a while: claim batches, fill the window, take answers, write results, until nothing is left.
 
 Several batches are in hand at once so that a device that does not answer holds up its own batch and no other.
 """
@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from messaging import batches, closing, feedback, heartbeat, lanes
+from messaging import batches, closing, fanout, feedback, heartbeat, lanes, queue
 from messaging.batch_run import BatchRun
 from messaging.errors import InvalidPushHeader
 from messaging.guard import DropGuard
@@ -43,6 +43,7 @@ _RUN_FOR_S = 20.0
 _TEND_EVERY_S = 1.0
 _MOST_BATCHES = 32
 _CLAIM_EVERY_S = 0.1
+_PLAN_EVERY_S = 0.05
 #: for a push service or token endpoint that cannot be reached and names no wait
 _UNREACHABLE_WAIT_S = 30.0
 
@@ -65,7 +66,7 @@ class Drain:
         self._owner = f"{self._group}/{os.getpid()}"
         self._runs: list[BatchRun] = []
         self._on_wire: dict[int, _OnWire] = {}
-        self._claim_at = 0.0
+        self._claim_at = self._plan_at = 0.0
         self._stop_at = time.monotonic() + _RUN_FOR_S
         self._tended_at = time.monotonic()
         self._guards: dict[Provider, DropGuard] = {}
@@ -76,15 +77,26 @@ class Drain:
 
     def run(self) -> None:
         """Send until no batch is open or the time is over; then finish what is on the wire and give the rest back."""
-        claimed = True
-        while claimed or self._runs:
-            claimed = self._claim_while_hungry()
+        is_busy = True
+        while is_busy or self._runs:
+            is_busy = self._plan() | self._claim_while_hungry()
             self._fill()
             self._receive()
             self._write_due()
             self._tend()
 
-    # claiming
+    # planning and claiming
+
+    def _plan(self) -> bool:
+        """Plan a page of a due occurrence, so that its first devices need not wait for a free worker."""
+        if not self._plan_at <= time.monotonic() < self._stop_at:
+            return False
+        planned = fanout.plan_next_page()
+        if planned:
+            queue.ring_ticker()  # there is work for more drains
+        else:
+            self._plan_at = time.monotonic() + _PLAN_EVERY_S
+        return planned
 
     def _claim_while_hungry(self) -> bool:
         claimed = False

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from django.db import transaction
-from django.db.models.functions import Now
+from django.db import connection, transaction
 
 from devices import audience
-from devices.audience import AudienceSpec
 from devices.push_services import PushService
-from messaging import closing, queue
-from messaging.models import Batch, Message, Occurrence, OccurrenceState
+from messaging import closing, database
+from messaging.models import Batch, Occurrence, OccurrenceState
 from messaging.partitions import ensure_partition
 from messaging.publishing import audience_of, request_of
 
@@ -25,67 +23,88 @@ BATCH_SIZE = 1_000
 PAGE_SIZE = 4 * BATCH_SIZE
 
 
-def fan_out(occurrence_id: int) -> None:
-    """Plan the occurrence to its end. Safe to run twice or to resume: each page is one locked transaction."""
-    spec = _freeze(occurrence_id)
-    if spec is None:
-        return
-    while _plan_page(occurrence_id, spec):
-        queue.ring_ticker()
-    queue.ring_ticker()
-    closing.close_if_finished(occurrence_id)
+def plan_next_page() -> bool:
+    """Plan one page of an occurrence that nobody else is planning at this moment; whether there was one.
 
-
-def _freeze(occurrence_id: int) -> AudienceSpec | None:
-    """The audience, bounded by the highest registration id of this moment; None when it is planned already."""
+    One locked transaction, safe to be interrupted at any point: whoever comes next goes on from there.
+    """
     with transaction.atomic():
-        occurrence = Occurrence.objects.select_for_update().filter(pk=occurrence_id).first()
-        if occurrence is None or occurrence.state != OccurrenceState.PLANNING:
-            return None
-        if occurrence.audience_bound is None:
-            ensure_partition(occurrence.due_at.date())
-            Occurrence.objects.filter(pk=occurrence_id).update(audience_bound=audience.highest_id())
-    message = Message.objects.select_related("application").get(occurrences=occurrence_id)
-    return audience_of(request_of(message), message.application, message.channel_id)
-
-
-def _plan_page(occurrence_id: int, spec: AudienceSpec) -> bool:
-    """Write the batches of the next page; whether there may be more."""
-    with transaction.atomic():
-        occurrence = Occurrence.objects.select_for_update().get(pk=occurrence_id)
-        if occurrence.state != OccurrenceState.PLANNING or occurrence.audience_bound is None:
-            return False
-        # Named devices are read in one go: a page would search the whole list again
-        limit = PAGE_SIZE if spec.device_ids is None else max(PAGE_SIZE, len(spec.device_ids))
-        page = (
-            []
-            if spec.reaches_nobody
-            else audience.next_ids(
-                spec, above=occurrence.planned_through, bound=occurrence.audience_bound, limit=limit
-            )
+        occurrence = (
+            Occurrence.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("message__application")
+            .filter(state=OccurrenceState.PLANNING, closed_at=None)
+            .order_by("planned_through", "id")
+            .first()
         )
-        Batch.objects.bulk_create(_batches(occurrence_id, page))
-        is_last = len(page) < limit
-        progress: dict[str, object] = {"planning_seen_at": Now()}
-        if page:
-            progress["planned_through"] = page[-1][0]
-        if is_last:
-            progress |= {"planned_at": Now(), "state": OccurrenceState.SENDING}
-        Occurrence.objects.filter(pk=occurrence_id).update(**progress)
-    return not is_last
+        if occurrence is None:
+            return False
+        _freeze(occurrence)
+        is_last = _plan_page(occurrence)
+    if is_last:
+        closing.close_if_finished(occurrence.pk)
+    return True
+
+
+def _freeze(occurrence: Occurrence) -> None:
+    """Bound the audience by the highest registration id of this moment, once."""
+    if occurrence.audience_bound is None:
+        ensure_partition(occurrence.due_at.date())
+        occurrence.audience_bound = audience.highest_id()
+
+
+def _plan_page(occurrence: Occurrence) -> bool:
+    """Write the batches of the next page; whether it was the last."""
+    assert occurrence.audience_bound is not None
+    message = occurrence.message
+    spec = audience_of(request_of(message), message.application, message.channel_id)
+    # Named devices are read in one go: every page would search the whole list again
+    limit = PAGE_SIZE if spec.device_ids is None else max(PAGE_SIZE, len(spec.device_ids))
+    page = []
+    if not spec.reaches_nobody:
+        page = audience.next_ids(spec, above=occurrence.planned_through, bound=occurrence.audience_bound, limit=limit)
+    Batch.objects.bulk_create(_batches(occurrence.pk, page))
+    is_last = len(page) < limit
+    if page:
+        occurrence.planned_through = page[-1][0]
+    if is_last:
+        occurrence.planned_at = database.now()
+        occurrence.state = OccurrenceState.SENDING
+    occurrence.save(update_fields=["audience_bound", "planned_through", "planned_at", "state"])
+    return is_last
+
+
+def _first_turn(occurrence_id: int) -> int:
+    """Where the page's batches stand in the queue: behind the occurrence's own, level with everybody else's head.
+
+    Start-time fair queueing: a small campaign does not wait for the end of a large one, nor the other way round.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT greatest((SELECT coalesce(min(turn), 0) FROM messaging_batch WHERE state <> 'done'), "
+            "(SELECT coalesce(max(turn) + 1, 0) FROM messaging_batch WHERE occurrence_id = %s))",
+            [occurrence_id],
+        )
+        (turn,) = cursor.fetchone()
+    return int(turn)
 
 
 def _batches(occurrence_id: int, page: list[tuple[int, PushService]]) -> list[Batch]:
     ids: dict[PushService, list[int]] = defaultdict(list)
     for registration_id, service in page:
         ids[service].append(registration_id)
+    slices = [
+        (service, ids[service][start : start + BATCH_SIZE])
+        for service in ids
+        for start in range(0, len(ids[service]), BATCH_SIZE)
+    ]
+    first_turn = _first_turn(occurrence_id)
     return [
         Batch(
             occurrence_id=occurrence_id,
             push_service=service,
-            registration_ids=ids[service][start : start + BATCH_SIZE],
-            targeted=len(ids[service][start : start + BATCH_SIZE]),
+            registration_ids=registration_ids,
+            targeted=len(registration_ids),
+            turn=first_turn + position,
         )
-        for service in ids
-        for start in range(0, len(ids[service]), BATCH_SIZE)
+        for position, (service, registration_ids) in enumerate(slices)
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.db import connection, transaction
 
 from devices.registration import GoneToken, disable_gone
-from messaging.batches import LEASE, ClaimedBatch
+from messaging.batches import LEASE_S, ClaimedBatch
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome
 from messaging.verdicts import Result
 
@@ -50,7 +50,7 @@ UPDATE messaging_batch SET
     targeted = targeted - cardinality(%(moved)s::bigint[]),
     registration_ids = CASE WHEN cardinality(%(moved)s::bigint[]) = 0 THEN registration_ids
         ELSE ARRAY(SELECT unnest(registration_ids) EXCEPT ALL SELECT unnest(%(moved)s::bigint[])) END,
-    state = CASE WHEN %(is_finished)s THEN 'done' ELSE state END, lease_until = now() + %(lease)s
+    state = CASE WHEN %(is_finished)s THEN 'done' ELSE state END, lease_until = now() + make_interval(secs => %(lease)s)
 WHERE id = %(id)s AND attempt = %(attempt)s AND state = 'sending'
 """
 
@@ -88,7 +88,7 @@ def _advance(entry: Progress) -> bool:
                 "failed": len(outcomes) - accepted - skipped,
                 "moved": [device.registration_id for device in entry.postponed],
                 "is_finished": entry.is_finished,
-                "lease": LEASE,
+                "lease": LEASE_S,
                 "id": entry.batch.pk,
                 "attempt": entry.batch.attempt,
             },
@@ -117,9 +117,7 @@ def _line(batch: ClaimedBatch, result: Result, now: str) -> str:
 def _escape(text: str) -> str:
     if text.isalnum() or not text:
         return text
-    return (
-        text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "")
-    )
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "")
 
 
 def _insert_retries(entry: Progress) -> None:
@@ -132,7 +130,15 @@ def _insert_retries(entry: Progress) -> None:
         for (tries, wait_s), ids in waits.items():
             cursor.execute(
                 "INSERT INTO messaging_batch (occurrence_id, push_service, registration_ids, state, due_at, tries, "
-                "attempt, owner, targeted, accepted, failed, skipped) "
-                "VALUES (%s, %s, %s, 'waiting', now() + %s, %s, 0, '', %s, 0, 0, 0)",
-                [entry.batch.occurrence_id, entry.batch.push_service.value, ids, timedelta(seconds=wait_s), tries, len(ids)],
+                "turn, attempt, owner, targeted, accepted, failed, skipped) "
+                "VALUES (%s, %s, %s, 'waiting', now() + make_interval(secs => %s), %s, %s, 0, '', %s, 0, 0, 0)",
+                [
+                    entry.batch.occurrence_id,
+                    entry.batch.push_service.value,
+                    ids,
+                    wait_s,
+                    tries,
+                    entry.batch.turn,
+                    len(ids),
+                ],
             )

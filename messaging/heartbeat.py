@@ -46,8 +46,9 @@ def live_workers() -> int:
     """Workers of every group seen lately."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(sum(workers), 0) FROM messaging_workergroup WHERE kind = 'workers' AND seen_at > now() - %s",
-            [DEAD_AFTER],
+            "SELECT coalesce(sum(workers), 0) FROM messaging_workergroup "
+            "WHERE kind = 'workers' AND seen_at > now() - make_interval(secs => %s)",
+            [DEAD_AFTER.total_seconds()],
         )
         (workers,) = cursor.fetchone()
     return int(workers)

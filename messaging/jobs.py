@@ -8,18 +8,12 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from messaging import database, fanout, heartbeat, partitions
+from messaging import database, heartbeat, partitions
 from messaging.drain import Drain
 
 
-def fan_out(occurrence_id: int) -> None:
-    """Resolve the audience of an occurrence the ticker has claimed."""
-    _stop_if_orphaned()
-    fanout.fan_out(occurrence_id)
-
-
 def drain() -> None:
-    """Send open batches for up to 20 seconds."""
+    """Plan and send what is open, for up to 20 seconds."""
     _stop_if_orphaned()
     Drain().run()
 

@@ -54,16 +54,15 @@ def throttle(application_pk: int, push_service: PushService, seconds: float, *, 
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE messaging_lane SET state = 'throttled', since = now(), "
-            "throttled_until = greatest(coalesce(throttled_until, now()), now() + %s) WHERE id = %s AND state <> 'paused'",
-            [timedelta(seconds=seconds), lane.pk],
+            "throttled_until = greatest(coalesce(throttled_until, now()), now() + make_interval(secs => %s)) "
+            "WHERE id = %s AND state <> 'paused'",
+            [seconds, lane.pk],
         )
 
 
 def resume(lane: Lane) -> None:
     """Open the lane again and have its waiting batches sent."""
-    Lane.objects.filter(pk=lane.pk).update(
-        state=LaneState.OPEN, paused_because="", throttled_until=None, since=Now()
-    )
+    Lane.objects.filter(pk=lane.pk).update(state=LaneState.OPEN, paused_because="", throttled_until=None, since=Now())
     queue.ring_ticker()
 
 

@@ -70,14 +70,15 @@ def ledgers_of(occurrences: Iterable[Occurrence]) -> dict[int, Ledger]:
     if still_open:
         sums = Batch.objects.filter(occurrence__in=still_open).order_by().values("occurrence_id").annotate(**_SUMS)
         for row in sums:
-            ledgers[row.pop("occurrence_id")] = Ledger(**row)
+            occurrence_id = row.pop("occurrence_id")
+            ledgers[occurrence_id] = Ledger(**row)
     return ledgers
 
 
 def ledger_by_service(occurrence: Occurrence) -> dict[PushService, Ledger]:
     """Counts by push service, from the batches."""
     sums = Batch.objects.filter(occurrence=occurrence).order_by("push_service").values("push_service").annotate(**_SUMS)
-    return {PushService(row.pop("push_service")): Ledger(**row) for row in sums}
+    return {PushService(row["push_service"]): Ledger(**{name: row[name] for name in _SUMS}) for row in sums}
 
 
 def deliveries_of(occurrence: Occurrence) -> QuerySet[Delivery]:

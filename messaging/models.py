@@ -94,7 +94,6 @@ class Occurrence(models.Model):
     planned_through = models.BigIntegerField(default=0)  #: registration ids up to here are in batches
     planned_at = models.DateTimeField(null=True)  #: planning ended
     claimed_at = models.DateTimeField(null=True)
-    planning_seen_at = models.DateTimeField(null=True)  #: last sign of life of its fan-out
     first_request_at = models.DateTimeField(null=True)
     last_outcome_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)  #: nothing is pending any more
@@ -108,7 +107,9 @@ class Occurrence(models.Model):
         constraints = [models.UniqueConstraint(fields=["message", "n"], name="occurrence_unique_n")]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(state="scheduled"), name="occurrence_due"),
-            models.Index(fields=["id"], condition=Q(closed_at__isnull=True) & ~Q(state="scheduled"), name="occurrence_open"),
+            models.Index(
+                fields=["id"], condition=Q(closed_at__isnull=True) & ~Q(state="scheduled"), name="occurrence_open"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -135,6 +136,7 @@ class Batch(models.Model):
     registration_ids: ArrayField[list[int], list[int]] = ArrayField(models.BigIntegerField())
     state = models.CharField(max_length=8, choices=BatchState, default=BatchState.WAITING)
     due_at = models.DateTimeField(db_default=Now())  #: not before; later than now for retries
+    turn = models.BigIntegerField(default=0)  #: place in the queue, see `messaging.fanout`
     tries = models.SmallIntegerField(default=0)  #: requests each of its devices has already had
     attempt = models.IntegerField(default=0)
     owner = models.CharField(max_length=64, blank=True)
@@ -148,7 +150,7 @@ class Batch(models.Model):
         verbose_name_plural = "batches"
         ordering = ["id"]
         indexes = [
-            models.Index(fields=["due_at"], condition=~Q(state="done"), name="batch_open"),
+            models.Index(fields=["turn", "id"], condition=~Q(state="done"), name="batch_open"),
         ]
 
     def __str__(self) -> str:
@@ -262,9 +264,7 @@ class Lane(models.Model):
     last_failure = models.CharField(max_length=64, blank=True)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["application", "push_service", "origin"], name="lane_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["application", "push_service", "origin"], name="lane_unique")]
 
     def __str__(self) -> str:
         return f"{self.get_push_service_display()} {self.origin}".strip()

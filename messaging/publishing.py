@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from devices.audience import AudienceSpec
@@ -14,7 +14,14 @@ from devices.models import ApiKey, Application, Channel
 from devices.push_services import NATIVE_PUSH_SERVICE, Os, OsMask, PushService
 from devices.registration import ensure_channels
 from messaging import database, queue
-from messaging.errors import CannotCancel, InvalidPublishAt, InvalidPushHeader, InvalidRepeatExpiresAt, PayloadOverLimit
+from messaging.errors import (
+    CannotCancel,
+    InvalidPublishAt,
+    InvalidPushHeader,
+    InvalidRepeatExpiresAt,
+    PayloadOverLimit,
+    PublishForbidden,
+)
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState, PublishPolicy
 from messaging.providers.base import Envelope
 from messaging.providers.notifications import AndroidStyle, Notification
@@ -31,6 +38,7 @@ RENDERED_OS: dict[PushService, Os] = {
     PushService.WNS: Os.WP,
     PushService.WEBPUSH: Os.WEB,
 }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRequest:
@@ -65,7 +73,7 @@ class Publisher:
 
     may_publish: bool
     api_key: ApiKey | None = None
-    user: AbstractUser | None = None
+    user: User | None = None
 
 
 def audience_of(request: PublishRequest, application: Application, channel_pk: int | None) -> AudienceSpec:
@@ -78,7 +86,9 @@ def audience_of(request: PublishRequest, application: Application, channel_pk: i
     )
 
 
-def render_for(request: PublishRequest, application: Application, service: PushService, message_id: str) -> Notification:
+def render_for(
+    request: PublishRequest, application: Application, service: PushService, message_id: str
+) -> Notification:
     """What a device reached through `service` gets. Raises InvalidPushHeader."""
     try:
         return render(

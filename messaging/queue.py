@@ -15,7 +15,6 @@ from django_q.tasks import async_task
 
 TICKER_CHANNEL = "clarion_ticker"
 
-FAN_OUT = "messaging.jobs.fan_out"
 DRAIN = "messaging.jobs.drain"
 BEAT = "messaging.jobs.beat"
 EXPIRE_REGISTRATIONS = "devices.jobs.expire_registrations"
@@ -31,13 +30,8 @@ def ring_ticker() -> None:
         cursor.execute("SELECT pg_notify(%s, '')", [TICKER_CHANNEL])
 
 
-def ring_fan_out(occurrence_id: int) -> None:
-    """Have a worker resolve the audience of a claimed occurrence."""
-    async_task(FAN_OUT, occurrence_id)
-
-
 def ring_drain() -> None:
-    """Have one more worker send whatever batches are open."""
+    """Have one more worker plan and send whatever is open."""
     async_task(DRAIN)
 
 

@@ -14,9 +14,7 @@ class Firing:
     due_at: datetime
 
 
-def firing_after(
-    *, first: datetime, every: timedelta, expires: datetime | None, after: datetime
-) -> Firing | None:
+def firing_after(*, first: datetime, every: timedelta, expires: datetime | None, after: datetime) -> Firing | None:
     """The first firing of the series later than `after`; None when the series has ended by then.
 
     Firings that were missed meanwhile are passed over (reliability.md P8): the number tells how many.

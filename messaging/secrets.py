@@ -46,7 +46,7 @@ def encrypt(plaintext: bytes, *, context: str) -> bytes:
     return bytes([len(key_id)]) + key_id.encode() + nonce + sealed
 
 
-def decrypt(stored: bytes, *, context: str) -> bytes:
+def decrypt(stored: bytes | memoryview, *, context: str) -> bytes:
     """The plaintext. Raises SecretUnreadable."""
     stored = bytes(stored)
     length = stored[0]
@@ -99,7 +99,5 @@ def store_credential(
 
 def read_credential(row: ProviderCredential) -> dict[str, object]:
     """The values as they were stored. Raises SecretUnreadable."""
-    values: dict[str, object] = json.loads(
-        decrypt(row.secret, context=_context(row.application, row.push_service))
-    )
+    values: dict[str, object] = json.loads(decrypt(row.secret, context=_context(row.application, row.push_service)))
     return values

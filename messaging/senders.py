@@ -99,7 +99,9 @@ def _simulated_endpoints() -> ProviderEndpoints:
     try:
         urls = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise CredentialFault("The provider simulators are not running: start `manage.py simulate_providers`.") from error
+        raise CredentialFault(
+            "The provider simulators are not running: start `manage.py simulate_providers`."
+        ) from error
     return ProviderEndpoints(
         fcm_url=urls["fcm"],
         google_token_url=urls["google_token"],

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 import psycopg
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from messaging import batches, closing, database, heartbeat, queue
@@ -30,8 +29,6 @@ _BEAT_EVERY_S = 5.0
 _CLAIM_LIMIT = 100
 #: a firing missed by more than this is recorded, not sent (reliability.md P8)
 MAX_LATENESS = timedelta(hours=1)
-#: planning that shows no sign of life for this long is rung for again
-_PLANNING_SILENCE = timedelta(seconds=10)
 _DATABASE_WAIT_S = 1.0
 
 
@@ -57,10 +54,10 @@ class Ticker:
         heartbeat.withdraw(self.name)
 
     def tick(self) -> None:
-        """Claim what is due; once a second also ring for whatever is still open."""
+        """Claim what is due and ring for work; once a second also mend."""
         while claim_due() == _CLAIM_LIMIT:
             pass
-        ring_for_batches()
+        ring_for_work()
         now = time.monotonic()
         if now - self._swept_at >= _SWEEP_EVERY_S:
             self._swept_at = now
@@ -110,10 +107,7 @@ def _claim(occurrence: Occurrence, now: datetime) -> None:
             state=OccurrenceState.SKIPPED, skip_reason=reason, closed_at=Now()
         )
         return
-    Occurrence.objects.filter(pk=occurrence.pk).update(
-        state=OccurrenceState.PLANNING, claimed_at=Now(), planning_seen_at=Now()
-    )
-    queue.ring_fan_out(occurrence.pk)
+    Occurrence.objects.filter(pk=occurrence.pk).update(state=OccurrenceState.PLANNING, claimed_at=Now())
 
 
 def _skip_reason(occurrence: Occurrence, now: datetime) -> str:
@@ -138,24 +132,22 @@ def _schedule_next(occurrence: Occurrence, now: datetime) -> None:
         Occurrence.objects.create(message=message, n=firing.n, due_at=firing.due_at)
 
 
-def ring_for_batches() -> None:
-    """Have as many drains as there are workers, while batches are open that nobody has."""
-    workers = heartbeat.live_workers() or int(settings.Q_CLUSTER["workers"])
-    waiting = batches.open_batches(limit=workers)
+def ring_for_work() -> None:
+    """Have as many drains as there are workers, while there is work that nobody has."""
+    workers = heartbeat.live_workers() or settings.WORKERS
+    waiting = batches.open_work(limit=workers)
     if not waiting:
         return
-    busy = batches.live_owners() + queue.waiting_jobs(settings.Q_CLUSTER["name"])
+    busy = batches.live_owners() + queue.waiting_jobs(settings.QUEUE_NAME)
     for _ in range(min(waiting, workers - busy)):
         queue.ring_drain()
 
 
 def sweep() -> None:
-    """Mend what a crash left: planning that went silent, occurrences that ended unseen, series that are over."""
-    silent = Q(planning_seen_at__lt=Now() - _PLANNING_SILENCE)
-    for occurrence in Occurrence.objects.filter(silent, state=OccurrenceState.PLANNING, closed_at=None):
-        Occurrence.objects.filter(pk=occurrence.pk).update(planning_seen_at=Now())
-        queue.ring_fan_out(occurrence.pk)
-    for pk in Occurrence.objects.filter(closed_at=None).exclude(state=OccurrenceState.SCHEDULED).values_list("pk", flat=True):
+    """Mend what a crash left: occurrences whose last batch ended unseen, series that are over."""
+    for pk in (
+        Occurrence.objects.filter(closed_at=None).exclude(state=OccurrenceState.SCHEDULED).values_list("pk", flat=True)
+    ):
         closing.close_if_finished(pk)
     _end_series()
 

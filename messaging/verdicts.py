@@ -63,5 +63,5 @@ def retry_delay_s(outcome: PushOutcome, tries: int) -> float:
     Never earlier than asked; the spread keeps devices that failed together from coming back together.
     """
     wait = outcome.retry_after_s if outcome.retry_after_s is not None else FIRST_RETRY_S
-    doubled = min(LONGEST_RETRY_S, wait * 2 ** (tries - 1))
+    doubled = min(LONGEST_RETRY_S, wait * 2.0 ** (tries - 1))
     return max(wait, doubled) * random.uniform(1.0, 1.5)  # noqa: S311  # spread, not secrecy

@@ -79,14 +79,22 @@ class Command(BaseCommand):
         lines = ["", f"  Clarion is running at {address}/"]
         if administrator is not None:
             name, password = administrator
-            lines += ["", f"  Log in as {name} with the password {password}", "  It is shown this once; change it in the console."]
+            lines += [
+                "",
+                f"  Log in as {name} with the password {password}",
+                "  It is shown this once; change it in the console.",
+            ]
         if keys is not None:
             lines += ["", "  Demo application, 10,000 simulated devices:"]
             lines += [f"    application id  {keys.application_id}"]
             lines += [f"    REST API key    {keys.rest_key}   (may publish)"]
             lines += [f"    client API key  {keys.client_key}   (may register, not publish)"]
             lines += ["", "  Publish to its Android and iOS devices:", ""]
-            lines += [f"    curl -H Content-Type:application/json -X POST {address}/{keys.application_id}/{keys.rest_key}/messaging/default \\"]
-            lines += ["""      -d '{"message":"Hello","headers":{"android-content-title":"Hello","android-content-text":"From Clarion","ios-alert":"Hello from Clarion"}}'"""]
+            lines += [
+                f"    curl -H Content-Type:application/json -X POST {address}/{keys.application_id}/{keys.rest_key}/messaging/default \\"
+            ]
+            lines += [
+                """      -d '{"message":"Hello","headers":{"android-content-title":"Hello","android-content-text":"From Clarion","ios-alert":"Hello from Clarion"}}'"""
+            ]
         self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops it.", ""]))
         self.stdout.flush()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from console.stopping import stop_on_signals
-from console.watchdog import Watchdog, default_workers
+from console.watchdog import Watchdog
 
 
 class Command(BaseCommand):
@@ -18,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """`--workers N`"""
-        parser.add_argument("--workers", type=int, default=default_workers(), help="processes in the group")
+        parser.add_argument("--workers", type=int, default=settings.WORKERS, help="processes in the group")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM."""
