@@ -171,6 +171,8 @@ class CurlTransport:
 
     def poll(self, timeout_s: float) -> list[HttpAnswer]:
         """Answers that came in, waiting at most `timeout_s` seconds for the first."""
+        if not self.in_flight:
+            return []
         give_up_at = time.monotonic() + timeout_s
         while True:
             self._turn(give_up_at)

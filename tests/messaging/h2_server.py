@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, WindowUpdated
+from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset, WindowUpdated
 from h2.settings import SettingCodes
 
 
@@ -80,22 +80,28 @@ class Connection(asyncio.Protocol):
         """Collect requests; hand over each when it is complete."""
         if self.is_leaving:
             return
-        for event in self.h2.receive_data(octets):
-            if isinstance(event, RequestReceived):
-                headers = {name.decode(): text.decode() for name, text in event.headers}
-                self.open_requests[event.stream_id] = Request(self, event.stream_id, headers)
-            elif isinstance(event, DataReceived):
-                self.open_requests[event.stream_id].body += event.data
-                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            elif isinstance(event, StreamEnded):
-                request = self.open_requests.pop(event.stream_id)
-                self.server.requests.append(request)
-                self.server.behaviour(request)
-            elif isinstance(event, StreamReset):
+        events = self.h2.receive_data(octets)
+        # First of all: h2 already refuses to send on these streams.
+        for event in events:
+            if isinstance(event, StreamReset):
                 self.unsent.pop(event.stream_id, None)
-            elif isinstance(event, WindowUpdated):
-                self._send_more()
+        for event in events:
+            self._take(event)
         self.flush()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RequestReceived):
+            headers = {name.decode(): text.decode() for name, text in event.headers}
+            self.open_requests[event.stream_id] = Request(self, event.stream_id, headers)
+        elif isinstance(event, DataReceived):
+            self.open_requests[event.stream_id].body += event.data
+            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, StreamEnded):
+            request = self.open_requests.pop(event.stream_id)
+            self.server.requests.append(request)
+            self.server.behaviour(request)
+        elif isinstance(event, WindowUpdated):
+            self._send_more()
 
     def answer(self, stream_id: int, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Send headers, then as much of the body as the client's window takes."""
@@ -110,6 +116,10 @@ class Connection(asyncio.Protocol):
         self.h2.close_connection(ErrorCodes.NO_ERROR, last_stream_id=last_stream_id)
         self.flush()
         self.is_leaving = True
+
+    def hang_up(self) -> None:
+        """Close in good order, after everything written has left."""
+        self.transport.close()
 
     def drop(self) -> None:
         """Close without a word."""

@@ -168,7 +168,7 @@ def test_goaway_resends_only_what_was_not_processed(server: H2Server, transport:
             request.answer(200)
         elif len(request.connection.server.requests) == 3:
             request.connection.goaway(last_stream_id=1)
-            request.connection.drop()
+            request.connection.hang_up()
 
     server.behaviour = process_first_then_leave
 
