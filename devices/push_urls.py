@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 MAX_URL_LENGTH = 2048
@@ -22,6 +22,8 @@ DEFAULT_ALLOWED_SUFFIXES = (
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1"})
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]!$&'()*+,;=%]+")
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+#: Protocol assignments and the 6to4 relay: is_global counts some of them as public.
+_IETF_IPV4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE = IPv6Network("::/96")
@@ -81,7 +83,9 @@ def is_public_address(address: str | IPv4Address | IPv6Address) -> bool:
         if inner is None:
             return parsed.is_global and not parsed.is_multicast and parsed in _GLOBAL_UNICAST
         parsed = inner
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+    if parsed.is_multicast or parsed.is_reserved or any(parsed in network for network in _IETF_IPV4):
+        return False
+    return parsed.is_global
 
 
 def _checked_authority(host: str, port: int | None, policy: PushUrlPolicy) -> str:
