@@ -28,6 +28,9 @@ from messaging.simulators.exchange import MAX_BODY, TOO_LARGE, Answer, Connectio
 from messaging.simulators.http_headers import headers_of, repeated_names
 
 CONNECTION_WINDOW = 1 << 30
+#: After GOAWAY the client is to close. A close from our side while its streams still come in makes the kernel send
+#: RST, which can take the GOAWAY and the last answers out of the client's receive buffer.
+LINGER_S = 1.0
 
 
 class Http2Connection:
@@ -43,6 +46,7 @@ class Http2Connection:
         self._unsent: dict[int, memoryview] = {}  #: bodies waiting for the client's flow-control window
         self._requests = 0
         self._last_stream: int | None = None  #: set once GOAWAY was sent
+        self._closing: asyncio.TimerHandle | None = None
         self._unreturned = 0  #: bytes received and not given back to the connection window
         self._is_receiving = False
         self._h2 = H2Connection(
@@ -167,7 +171,7 @@ class Http2Connection:
         )
         self._transport.write(frame.serialize())
         if not self._rules.is_drained:
-            self._transport.close()
+            self._open.clear()  # nobody gets an answer any more
 
     def _reply(self, stream_id: int, answer: Answer) -> None:
         stream = self._open.get(stream_id)
@@ -215,8 +219,8 @@ class Http2Connection:
             self._open.pop(stream_id)
 
     def _close_if_drained(self) -> None:
-        if self._last_stream is not None and not self._open:
-            self._transport.close()
+        if self._last_stream is not None and not self._open and self._closing is None:
+            self._closing = asyncio.get_running_loop().call_later(LINGER_S, self._transport.close)
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()

@@ -29,6 +29,7 @@ from messaging.simulators.runner import SimulatorHandle, start_in_thread
 from messaging.simulators.signed_tokens import to_base64url
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOAST = "<toast><visual><binding template='ToastText01'><text id='1'>Hi &amp; bye</text></binding></visual></toast>"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 
 

@@ -85,9 +85,8 @@ def test_goaway_names_the_last_stream_and_later_ones_are_not_processed(client: C
     tokens = [demo_token("apns", n) for n in range(5)]
     for token in tokens:
         frames.open(token)
-    frames.wait_for_close()
+    goaway = frames.wait_for(ConnectionTerminated)[0]
 
-    goaway = frames.of(ConnectionTerminated)[0]
     answered = [event.stream_id for event in frames.of(ResponseReceived)]
     logged = [entry["token"] for entry in client.simulators.requests()]
     assert (goaway.last_stream_id, goaway.error_code, goaway.additional_data) == (5, 0, b'{"reason":"Shutdown"}')
