@@ -142,10 +142,7 @@ class Client:
 
     def send_wns(self, channel: str, xml: str = "", *, http1: bool = False, **headers: str | None) -> Response:
         usual = {"authorization": f"Bearer {self.access_token('wns')}", "content-type": "text/xml"}
-        content = (
-            xml
-            or "<toast><visual><binding template='ToastText01'><text id='1'>Hi &amp; bye</text></binding></visual></toast>"
-        )
+        content = xml or TOAST
         sent = {**usual, "x-wns-type": "wns/toast", **_dashed(headers)}
         return self.post(channel, sent, content.encode(), http1=http1)
 
