@@ -1,0 +1,248 @@
+"""The compose form: what a marketer typed, as the same `PublishRequest` the REST API builds."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils import timezone
+
+from console.form_fields import FIELD_OF_HEADER, HEADER_FIELDS, HeaderRow, HeaderRowsField, PlainText
+from console.wall_clock import Moment, RepeatedHour, SkippedHour, moment_at, zone_names
+from devices.errors import ApiError
+from devices.models import Application
+from devices.push_services import Os, OsMask
+from messaging.models import PublishPolicy
+from messaging.publishing import PublishRequest
+
+#: further ahead than this is a slip of the keyboard more often than a plan (field.md 3, rule 10)
+FURTHEST_AHEAD = timedelta(days=366)
+#: design.md 6
+MOST_DEVICE_IDS = 100_000
+#: channels offered by name; more than this are typed
+CHANNELS_OFFERED = 200
+_NEW_CHANNEL = ""
+
+#: properties of the wire and header names -> the field whose error they are
+_FIELD_OF_PROPERTY = {"publishAt": "send_on", "pushSinglecast": "device_ids", **FIELD_OF_HEADER}
+
+
+class ComposeForm(forms.Form):
+    """One campaign. Field names are the page's; `to_publish_request` speaks the glossary's."""
+
+    channel = forms.ChoiceField(required=False, label="Channel")
+    new_channel = PlainText(required=False, max_length=128, label="New channel")
+    audience = forms.ChoiceField(
+        choices=[
+            ("oses", "By operating system"),
+            ("devices", "Named devices"),
+            ("everyone", "Everyone in this channel"),
+        ],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose who gets it."},
+    )
+    oses = forms.MultipleChoiceField(
+        choices=Os.choices, required=False, widget=forms.CheckboxSelectMultiple, label="Operating systems"
+    )
+    device_ids = PlainText(required=False, widget=forms.Textarea, label="Device ids")
+    body = PlainText(
+        label="Message", widget=forms.Textarea, max_length=8000, error_messages={"required": "Write the message."}
+    )
+    headers = HeaderRowsField(required=False, label="Extra headers")
+    publish_policy = forms.ChoiceField(choices=PublishPolicy.choices, initial=PublishPolicy.BOTH, label="Publish as")
+    when = forms.ChoiceField(
+        choices=[("now", "Now"), ("later", "At a time")], initial="now", widget=forms.RadioSelect, label="Send"
+    )
+    send_on = forms.CharField(required=False, label="Date and time")
+    zone = forms.ChoiceField(choices=lambda: [(name, name) for name in zone_names()], initial="UTC", required=False)
+    which_hour = forms.ChoiceField(
+        choices=[("", "Choose"), ("0", "The first"), ("1", "The second")], required=False, label="Which of the two"
+    )
+
+    def __init__(self, *args: Any, application: Application, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = application.channels.order_by("name").values_list("name", flat=True)[:CHANNELS_OFFERED]
+        channel = self.fields["channel"]
+        assert isinstance(channel, forms.ChoiceField)
+        channel.choices = [*((name, name) for name in names), (_NEW_CHANNEL, "Another channel…")]
+        for spec in HEADER_FIELDS:
+            widget = forms.Textarea(attrs={"rows": 2}) if spec.is_long else forms.TextInput()
+            widget.attrs["placeholder"] = spec.placeholder
+            self.fields[spec.name] = PlainText(required=False, max_length=spec.length, label=spec.label, widget=widget)
+        self._dress()
+        self.moment: Moment | None = None
+        self.is_repeated_hour = False
+
+    def _dress(self) -> None:
+        """Tabler's classes, and the error line every field is described by (it is there, empty, before any error)."""
+        self.fields["send_on"].widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
+        self.fields["body"].widget.attrs["rows"] = self.fields["device_ids"].widget.attrs["rows"] = 3
+        if not self.is_bound:
+            self.fields["zone"].widget.attrs["data-own-zone"] = True
+        for name, field in self.fields.items():
+            is_select = isinstance(field.widget, forms.Select) and not isinstance(field.widget, forms.RadioSelect)
+            field.widget.attrs["class"] = "form-select" if is_select else "form-control"
+            field.widget.attrs["aria-describedby"] = f"error-{name}"
+
+    def clean_device_ids(self) -> tuple[str, ...]:
+        """One per line or between commas; the same one twice counts once."""
+        ids = tuple(dict.fromkeys(re.findall(r"[^\s,]+", self.cleaned_data["device_ids"])))
+        if len(ids) > MOST_DEVICE_IDS:
+            raise forms.ValidationError(f"{len(ids):,} device ids; at most {MOST_DEVICE_IDS:,} at once.")
+        return ids
+
+    def clean_ios_badge(self) -> str:
+        """A whole number; empty leaves the badge as it is."""
+        badge: str = self.cleaned_data["ios_badge"].strip()
+        if badge and not (badge.isascii() and badge.isdigit()):
+            raise forms.ValidationError("A whole number, 0 or more.")
+        return badge
+
+    def clean(self) -> dict[str, Any]:
+        """Rules between fields: a channel, an audience that is not empty, a time that exists."""
+        self._check_channel()
+        self._check_audience()
+        if self.cleaned_data.get("when") == "later":
+            self._check_time()
+        return self.cleaned_data
+
+    def _check_channel(self) -> None:
+        name = self.cleaned_data.get("new_channel", "").strip()
+        if self.cleaned_data.get("channel"):
+            return
+        try:
+            channel_name(name)
+        except ApiError as error:
+            self.add_error("new_channel", error.message if name else "Name the channel.")
+
+    def _check_audience(self) -> None:
+        audience = self.cleaned_data.get("audience")
+        if audience == "oses" and not self.cleaned_data.get("oses"):
+            self.add_error("oses", "Choose at least one operating system.")
+        if audience == "devices" and not self.cleaned_data.get("device_ids") and "device_ids" not in self.errors:
+            self.add_error("device_ids", "Name at least one device: an empty list never means everyone.")
+
+    def _check_time(self) -> None:
+        try:
+            wall = datetime.fromisoformat(self.cleaned_data.get("send_on", ""))
+        except ValueError:
+            self.add_error("send_on", "Give a date and a time.")
+            return
+        which = self.cleaned_data.get("which_hour") or None
+        zone = self.cleaned_data.get("zone") or "UTC"
+        try:
+            moment = moment_at(wall.replace(tzinfo=None), zone, which=None if which is None else int(which))
+            self._check_distance(moment)
+        except (SkippedHour, RepeatedHour, OverflowError) as error:
+            self.is_repeated_hour = isinstance(error, RepeatedHour)
+            self.add_error("send_on", str(error))
+        else:
+            self.moment = moment
+
+    def _check_distance(self, moment: Moment) -> None:
+        now = timezone.now()
+        if moment.utc < now:
+            self.add_error("send_on", "This time has passed.")
+        elif moment.utc > now + FURTHEST_AHEAD:
+            self.add_error("send_on", "More than a year ahead. Check the year.")
+
+    @property
+    def header_rows(self) -> list[HeaderRow]:
+        """Rows to draw: those typed so far, and an empty one (without JavaScript the only way to a further row)."""
+        rows: list[HeaderRow] = self["headers"].value() or []
+        return [*rows, HeaderRow()]
+
+    @property
+    def live_errors(self) -> dict[str, list[str]]:
+        """Errors by field, "" where there is none: while typing, an empty field is not yet a mistake."""
+        return {
+            name: list(self.errors.get(name, [])) if self[name].value() or name == "send_on" else []
+            for name in self.fields
+        }
+
+    @property
+    def channel_name(self) -> str:
+        """The channel meant, or "" while it has no name."""
+        name: str = self.cleaned_data.get("channel") or self.cleaned_data.get("new_channel", "")
+        return name.strip()
+
+    def to_publish_request(self) -> PublishRequest:
+        """The campaign; call it on a valid form."""
+        return self.draft_request()
+
+    def draft_request(self) -> PublishRequest:
+        """What is there so far, faulty fields left out: for the preview while typing."""
+        cleaned = self.cleaned_data
+        return PublishRequest(
+            channel_name=self.channel_name,
+            body=cleaned.get("body", ""),
+            headers=self._headers(),
+            publish_policy=PublishPolicy(cleaned.get("publish_policy") or PublishPolicy.BOTH),
+            push_broadcast=self._broadcast(),
+            push_singlecast=cleaned.get("device_ids") if cleaned.get("audience") == "devices" else None,
+            publish_at=self.moment.utc if self.moment is not None else None,
+        )
+
+    def _headers(self) -> dict[str, str]:
+        cleaned = self.cleaned_data
+        hidden = self._hidden_oses()
+        named = {
+            spec.header: cleaned[spec.name]
+            for spec in HEADER_FIELDS
+            if cleaned.get(spec.name) and spec.os not in hidden
+        }
+        return named | dict(cleaned.get("headers") or {})
+
+    def _hidden_oses(self) -> set[Os]:
+        """Systems whose fields the page does not show: what was typed there before stays out of the message."""
+        if self.cleaned_data.get("audience") != "oses" or not self.cleaned_data.get("oses"):
+            return set()
+        chosen = {Os(name) for name in self.cleaned_data["oses"]}
+        return {os for os in Os if os not in chosen} - ({Os.IOS} if Os.OSX in chosen else set())
+
+    def _broadcast(self) -> OsMask | None:
+        audience = self.cleaned_data.get("audience")
+        if audience == "everyone":
+            return OsMask.ALL
+        if audience == "devices":
+            return None
+        return OsMask.of(tuple(Os(name) for name in self.cleaned_data.get("oses", [])))
+
+    def add_api_error(self, error: ApiError) -> None:
+        """Show what `publish` refused beside the field it is about, or above the form."""
+        self.add_error(_FIELD_OF_PROPERTY.get(error.field), error.message)
+
+
+def typed_form(initial: dict[str, Any], application: Application) -> ComposeForm:
+    """The form as if somebody had typed the initial values: a preview needs no first key press."""
+    typed = QueryDict(mutable=True)
+    for name, value in initial.items():
+        if name == "headers":
+            typed.setlist("header_name", [row.name for row in value])
+            typed.setlist("header_value", [row.value for row in value])
+        else:
+            typed.setlist(name, value if isinstance(value, list) else [value])
+    return ComposeForm(typed, application=application)
+
+
+def initial_from(request: PublishRequest) -> dict[str, Any]:
+    """Form values that say the same as a request: for "clone". The schedule stays behind."""
+    initial: dict[str, Any] = {
+        "channel": request.channel_name,
+        "body": request.body if isinstance(request.body, str) else "",
+        "publish_policy": request.publish_policy,
+        "headers": [HeaderRow(name, value) for name, value in request.headers.items() if name not in FIELD_OF_HEADER],
+    }
+    initial |= {FIELD_OF_HEADER[name]: value for name, value in request.headers.items() if name in FIELD_OF_HEADER}
+    return initial | _initial_audience(request)
+
+
+def _initial_audience(request: PublishRequest) -> dict[str, Any]:
+    if request.push_singlecast is not None:
+        return {"audience": "devices", "device_ids": "\n".join(request.push_singlecast)}
+    if request.push_broadcast == OsMask.ALL:
+        return {"audience": "everyone"}
+    return {"audience": "oses", "oses": list(request.target_oses() or ())}

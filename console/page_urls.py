@@ -1,0 +1,34 @@
+"""Addresses of the console's pages; everything of an application stands below its id."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+
+from console import audit  # noqa: F401  # its receivers record sign-ins from the first request on
+from console.views import account, compose, dashboard, devices, health, home, messages, providers
+
+_application = [
+    path("", dashboard.overview, name="dashboard"),
+    path("compose/", compose.compose, name="compose"),
+    path("compose/preview/", compose.preview, name="compose_preview"),
+    path("compose/header-row/", compose.header_row, name="compose_header_row"),
+    path("compose/send/", compose.send, name="compose_send"),
+    path("messages/", messages.list_messages, name="message_list"),
+    path("messages/<uuid:message_id>/", messages.show_message, name="message"),
+    path("messages/<uuid:message_id>/progress/", messages.show_progress, name="message_progress"),
+    path("messages/<uuid:message_id>/deliveries/", messages.list_deliveries, name="message_deliveries"),
+    path("messages/<uuid:message_id>/confirm-cancel/", messages.confirm_cancel, name="message_confirm_cancel"),
+    path("messages/<uuid:message_id>/cancel/", messages.cancel_message, name="message_cancel"),
+    path("devices/", devices.list_devices, name="device_list"),
+    path("providers/", providers.list_providers, name="providers"),
+    path("providers/lanes/<int:lane_id>/resume/", providers.resume_lane, name="lane_resume"),
+]
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("login/", account.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("health", health.health, name="health"),
+    path("apps/<uuid:application_id>/", include(_application)),
+]

@@ -1,0 +1,166 @@
+"""What the composer shows beside the form: previews, payloads with their bytes, the audience, the same call by curl."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from django.conf import settings
+
+from console.forms import ComposeForm
+from console.wall_clock import Moment
+from devices import audience
+from devices.errors import ApiError
+from devices.models import Application
+from devices.push_services import NATIVE_PUSH_SERVICE, Os, PushService
+from devices.timestamps import to_wire
+from messaging.models import PublishPolicy
+from messaging.providers.base import Envelope
+from messaging.providers.notifications import Notification
+from messaging.providers.registry import preview_payload
+from messaging.publishing import PublishRequest, audience_of, render_for
+
+#: the id is not known before publishing; a real one has the same length, so the bytes are right
+_SAMPLE_ID = "message:00000000-0000-0000-0000-000000000000"
+_FRAMES_WITHOUT_AUDIENCE = (Os.ANDROID, Os.IOS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """The bytes one push service would get."""
+
+    service: PushService
+    oses: str  #: whom it is for, in words
+    text: str = ""
+    size: int = 0
+    limit: int = 1
+    error: str = ""
+
+    @property
+    def percent(self) -> int:
+        """Of the limit, at most 100."""
+        return min(100, round(100 * self.size / self.limit))
+
+    @property
+    def is_over(self) -> bool:
+        """The push service would refuse it."""
+        return self.size > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One device as the reader would see it."""
+
+    os: Os
+    notification: Notification
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceView:
+    """Devices the message would reach now."""
+
+    by_os: list[tuple[Os, int]]
+    named: int | None = None  #: device ids given; None when the audience is not a list
+    is_chosen: bool = True
+    is_pushed: bool = True  #: False: pub/sub only
+
+    @property
+    def total(self) -> int:
+        """Devices over all operating systems."""
+        return sum(devices for _, devices in self.by_os)
+
+    @property
+    def unknown(self) -> int:
+        """Named device ids that no active registration has."""
+        return max(0, (self.named or 0) - self.total)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposePreview:
+    """Everything that changes while typing."""
+
+    frames: list[Frame]
+    payloads: list[Payload]
+    audience: AudienceView
+    moment: Moment | None
+    curl: str
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Some push service would refuse it."""
+        return any(payload.is_over for payload in self.payloads)
+
+
+def compose_preview(form: ComposeForm, application: Application) -> ComposePreview:
+    """What the form says so far. `form` has been validated, whether or not it is valid."""
+    request = form.draft_request()
+    oses = request.target_oses()
+    shown = tuple(Os) if oses is None else oses or _FRAMES_WITHOUT_AUDIENCE
+    rendered, payloads = payloads_of(request, application, shown)
+    return ComposePreview(
+        frames=[Frame(os, rendered[NATIVE_PUSH_SERVICE[os]]) for os in shown if NATIVE_PUSH_SERVICE[os] in rendered],
+        payloads=payloads,
+        audience=count_audience(request, application, is_chosen=bool(form.cleaned_data.get("audience"))),
+        moment=form.moment,
+        curl=as_curl(request, application),
+    )
+
+
+def payloads_of(
+    request: PublishRequest, application: Application, oses: tuple[Os, ...], message_id: str = _SAMPLE_ID
+) -> tuple[dict[PushService, Notification], list[Payload]]:
+    """The notification and the exact payload per push service that reaches these operating systems."""
+    services: dict[PushService, list[Os]] = {}
+    for os in oses:
+        services.setdefault(NATIVE_PUSH_SERVICE[os], []).append(os)
+    rendered: dict[PushService, Notification] = {}
+    payloads = []
+    for service, reached in services.items():
+        words = ", ".join(os.label for os in reached)
+        try:
+            rendered[service] = render_for(request, application, service, message_id)
+        except ApiError as error:
+            payloads.append(Payload(service=service, oses=words, error=error.message))
+            continue
+        found = preview_payload(service, rendered[service], Envelope(message_id=message_id, occurrence_id=0))
+        payloads.append(Payload(service=service, oses=words, text=found.text, size=found.size, limit=found.limit))
+    return rendered, payloads
+
+
+def count_audience(request: PublishRequest, application: Application, *, is_chosen: bool = True) -> AudienceView:
+    """Devices per operating system, now: the number the send button carries."""
+    channel = application.channels.filter(name=request.channel_name).values_list("pk", flat=True).first()
+    by_os: dict[Os, int] = {}
+    for entry in audience.count(audience_of(request, application, channel)):
+        by_os[entry.os] = by_os.get(entry.os, 0) + entry.devices
+    return AudienceView(
+        by_os=list(by_os.items()),
+        named=None if request.push_singlecast is None else len(request.push_singlecast),
+        is_chosen=is_chosen,
+        is_pushed=request.publish_policy is not PublishPolicy.PUBSUB,
+    )
+
+
+def as_json(request: PublishRequest) -> dict[str, object]:
+    """The request as the REST API takes it (seed 0)."""
+    properties: dict[str, object] = {"message": request.body}
+    if request.headers:
+        properties["headers"] = dict(request.headers)
+    properties["publishPolicy"] = str(request.publish_policy)
+    if request.push_broadcast is not None:
+        properties["pushBroadcast"] = int(request.push_broadcast)
+    if request.push_singlecast is not None:
+        properties["pushSinglecast"] = list(request.push_singlecast)
+    if request.publish_at is not None:
+        properties["publishAt"] = to_wire(request.publish_at)
+    return properties
+
+
+def as_curl(request: PublishRequest, application: Application) -> str:
+    """A shell command that publishes the same; the key is left to fill in, since only its hash is stored."""
+    channel = quote(request.channel_name or "default", safe="")
+    url = f"{settings.PUBLIC_URL}/{str(application.application_id).upper()}/YOUR-REST-API-KEY/messaging/{channel}"
+    body = json.dumps(as_json(request), ensure_ascii=False, indent=2)
+    return f"curl {shlex.quote(url)} \\\n  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"

@@ -1,0 +1,69 @@
+"""The table of devices of one firing: outcomes joined to registrations, page by page, whatever the campaign's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devices.models import Application, DeviceRegistration
+from devices.push_services import PushService
+from messaging.ledger import deliveries_of
+from messaging.models import Delivery, DeliveryOutcome, Occurrence
+
+PAGE_LENGTH = 50
+#: registrations whose id begins with what was typed; more are not worth looking through
+_MOST_FOUND = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Which devices to show; empty means any."""
+
+    search: str = ""
+    outcome: DeliveryOutcome | None = None
+    reason: str = ""
+    push_service: PushService | None = None
+    after: int = 0  #: registration id of the last row above
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One device and what became of it."""
+
+    delivery: Delivery
+    registration: DeviceRegistration | None  #: None when it was deleted since
+    outcome: DeliveryOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """One page of the table."""
+
+    rows: list[DeliveryRow]
+    next_after: int | None
+
+
+def delivery_page(application: Application, occurrence: Occurrence, wanted: DeliveryFilter) -> DeliveryPage:
+    """Two queries, three with a search."""
+    query = deliveries_of(occurrence).filter(registration_id__gt=wanted.after)
+    if wanted.search:
+        query = query.filter(registration_id__in=_found(application, wanted.search))
+    if wanted.outcome is not None:
+        query = query.filter(outcome=wanted.outcome)
+    if wanted.reason:
+        query = query.filter(reason=wanted.reason)
+    if wanted.push_service is not None:
+        query = query.filter(push_service=wanted.push_service)
+    deliveries = list(query.order_by("registration_id")[: PAGE_LENGTH + 1])
+    shown = deliveries[:PAGE_LENGTH]
+    found = application.registrations.in_bulk([delivery.registration_id for delivery in shown])
+    rows = [
+        DeliveryRow(delivery, found.get(delivery.registration_id), DeliveryOutcome(delivery.outcome))
+        for delivery in shown
+    ]
+    return DeliveryPage(rows, shown[-1].registration_id if len(deliveries) > PAGE_LENGTH else None)
+
+
+def _found(application: Application, search: str) -> list[int]:
+    """Registrations whose device id begins so: the unique index of device ids answers it."""
+    found = application.registrations.filter(device_id__startswith=search).order_by("device_id")
+    return list(found.values_list("pk", flat=True)[:_MOST_FOUND])

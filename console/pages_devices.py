@@ -1,0 +1,111 @@
+"""Devices and providers of an application, as their pages show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Prefetch, Q
+from django.db.models.functions import Now
+
+from devices.models import Application, DeviceRegistration, RegistrationState, Subscription
+from devices.push_services import Os, PushService
+from messaging.models import Lane, LaneState, ProviderCredential
+
+PAGE_LENGTH = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFilter:
+    """Which devices to show; empty means any."""
+
+    search: str = ""
+    os: Os | None = None
+    state: RegistrationState | None = None
+    channel: str = ""
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePage:
+    """One page of devices."""
+
+    devices: list[DeviceRegistration]
+    next_after: int | None
+
+
+def device_page(application: Application, wanted: DeviceFilter) -> DevicePage:
+    """Registrations in the order they came, with their channels. Two queries."""
+    query = application.registrations.filter(pk__gt=wanted.after)
+    if wanted.search:
+        query = query.filter(Q(device_id__startswith=wanted.search) | Q(user_id=wanted.search))
+    if wanted.os is not None:
+        query = query.filter(os=wanted.os)
+    if wanted.state is not None:
+        query = query.filter(state=wanted.state)
+    if wanted.channel:
+        query = query.filter(
+            pk__in=Subscription.objects.filter(channel__application=application, channel__name=wanted.channel).values(
+                "registration"
+            )
+        )
+    subscriptions = Prefetch("subscription_set", Subscription.objects.select_related("channel"))
+    devices = list(query.order_by("pk").prefetch_related(subscriptions)[: PAGE_LENGTH + 1])
+    return DevicePage(devices[:PAGE_LENGTH], devices[PAGE_LENGTH - 1].pk if len(devices) > PAGE_LENGTH else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderView:
+    """One push service of an application."""
+
+    service: PushService
+    credential: ProviderCredential | None
+    lanes: list[Lane]
+
+    @property
+    def light(self) -> str:
+        """The word beside the light: the worst of its lanes."""
+        if self.credential is None:
+            return "No credential"
+        states = {lane.state for lane in self.lanes}
+        if LaneState.PAUSED in states:
+            return "Paused"
+        if LaneState.THROTTLED in states:
+            return "Throttled"
+        return "Ready"
+
+    @property
+    def tone(self) -> str:
+        """The colour of the light."""
+        return {"Ready": "good", "Throttled": "mixed", "Paused": "bad"}.get(self.light, "quiet")
+
+    @property
+    def last_accepted(self) -> Lane | None:
+        """The lane that worked last."""
+        worked = [lane for lane in self.lanes if lane.last_accepted_at is not None]
+        return max(worked, key=lambda lane: lane.last_accepted_at or lane.since, default=None)
+
+    @property
+    def last_failed(self) -> Lane | None:
+        """The lane that failed last."""
+        failed = [lane for lane in self.lanes if lane.last_failed_at is not None]
+        return max(failed, key=lambda lane: lane.last_failed_at or lane.since, default=None)
+
+
+def provider_views(application: Application) -> list[ProviderView]:
+    """Every push service, whether or not it is set up. Two queries."""
+    credentials = {credential.push_service: credential for credential in application.credentials.all()}
+    lanes = list(_lanes(application))
+    return [
+        ProviderView(service, credentials.get(service), [lane for lane in lanes if lane.push_service == service])
+        for service in PushService
+    ]
+
+
+def _lanes(application: Application) -> list[Lane]:
+    """Lanes worth a line; a throttle whose time has passed counts as open. Web Push has one per push server."""
+    lanes = list(application.lanes.annotate(read_at=Now()).order_by("push_service", "origin")[:100])
+    for lane in lanes:
+        over = lane.throttled_until is not None and lane.throttled_until <= lane.read_at
+        if lane.state == LaneState.THROTTLED and over:
+            lane.state = LaneState.OPEN
+    return lanes

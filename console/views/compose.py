@@ -1,0 +1,143 @@
+"""Compose, preview, review, send: one form, carried from step to step in the page itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.core import signing
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.access import application_view
+from console.form_fields import HeaderRow
+from console.forms import ComposeForm, initial_from, typed_form
+from console.htmx import ConsoleRequest
+from console.pages import workers_view
+from console.pages_compose import compose_preview, count_audience
+from console.sending import send_once
+from devices.errors import ApiError
+from messaging.models import Message
+from messaging.publishing import request_of
+
+_SALT = "console.compose"
+#: a review left open for longer is asked again
+_REVIEW_AGE_S = 3600
+#: devices come and go while somebody reads the review; more than this is another audience (field.md 2, line 27)
+_DRIFT_ALLOWED = 0.02
+_NOT_CARRIED = frozenset({"csrfmiddlewaretoken", "step", "reviewed", "form_token"})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@application_view
+def compose(request: ConsoleRequest) -> HttpResponse:
+    """The form; posted, the review of what it says, or the form again with its errors."""
+    if request.method != "POST":
+        return _empty_form(request)
+    form = ComposeForm(request.POST, application=request.application)
+    is_review = request.POST.get("step", "review") == "review"
+    return _review(request, form) if is_review and form.is_valid() else _form(request, form)
+
+
+@require_POST
+@application_view
+def preview(request: ConsoleRequest) -> HttpResponse:
+    """Everything beside the form, for what has been typed so far."""
+    form = ComposeForm(request.POST, application=request.application)
+    context = _context(request, form, form) | {"is_live": True}
+    return render(request, "console/partials/_compose_live.html", context)
+
+
+@require_GET
+@application_view
+def header_row(request: ConsoleRequest) -> HttpResponse:
+    """One more empty row of extra headers."""
+    return render(request, "console/partials/_header_row.html", {"row": HeaderRow()})
+
+
+@require_POST
+@application_view
+def send(request: ConsoleRequest) -> HttpResponse:
+    """Publish what was reviewed, unless its audience has become another one meanwhile."""
+    form = ComposeForm(request.POST, application=request.application)
+    if not form.is_valid():
+        return _form(request, form)
+    review = _reviewed(request)
+    publish_request = form.to_publish_request()
+    if review is None or _has_drifted(review.counted, count_audience(publish_request, request.application).total):
+        return _review(request, form, counted_before=review.counted if review else None)
+    try:
+        message = send_once(request, review.form_token, publish_request)
+    except ApiError as error:
+        form.add_api_error(error)
+        return _form(request, form)
+    return redirect("message", request.application.application_id, message.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What the review page was about."""
+
+    form_token: str
+    counted: int
+
+
+def _has_drifted(counted: int, now: int) -> bool:
+    return abs(now - counted) > counted * _DRIFT_ALLOWED
+
+
+def _reviewed(request: ConsoleRequest) -> Reviewed | None:
+    try:
+        form_token, counted = signing.loads(request.POST.get("reviewed", ""), salt=_SALT, max_age=_REVIEW_AGE_S)
+    except signing.BadSignature:
+        return None
+    return Reviewed(form_token, counted)
+
+
+def _empty_form(request: ConsoleRequest) -> HttpResponse:
+    initial: dict[str, Any] = {}
+    if "from" in request.GET:
+        initial = initial_from(request_of(_source(request)))
+    form = ComposeForm(initial=initial, application=request.application)
+    return _form(request, form, typed_form(initial, request.application))
+
+
+def _source(request: ConsoleRequest) -> Message:
+    try:
+        message_id = UUID(request.GET["from"])
+    except ValueError as error:
+        raise Http404 from error
+    return get_object_or_404(Message, application=request.application, message_id=message_id)
+
+
+def _form(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm | None = None) -> HttpResponse:
+    return render(request, "console/compose.html", _context(request, form, typed or form))
+
+
+def _context(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm) -> dict[str, object]:
+    typed.is_valid()
+    return {
+        "form": form,
+        "preview": compose_preview(typed, request.application),
+        "workers": workers_view(request.application),
+        "form_token": request.POST.get("form_token") or uuid4().hex,
+    }
+
+
+def _review(request: ConsoleRequest, form: ComposeForm, counted_before: int | None = None) -> HttpResponse:
+    context = _context(request, form, form)
+    counted = compose_preview(form, request.application).audience.total
+    carried = [(name, value) for name, values in request.POST.lists() if name not in _NOT_CARRIED for value in values]
+    return render(
+        request,
+        "console/review.html",
+        context
+        | {
+            "publish_request": form.to_publish_request(),
+            "carried": carried,
+            "counted_before": counted_before,
+            "reviewed": signing.dumps((context["form_token"], counted), salt=_SALT),
+        },
+    )

@@ -1,0 +1,167 @@
+"""Messages: the list, the status page with its moving part, cancelling."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseStopPolling
+
+from console import audit
+from console.access import application_view
+from console.htmx import ConsoleRequest, render_page_or_partial
+from console.pages_deliveries import DeliveryFilter, delivery_page
+from console.pages_message import (
+    may_cancel,
+    payloads_sent,
+    progress_of,
+    shown_occurrence,
+    timeline_of,
+)
+from console.pages_messages import StatusFilter, message_list
+from console.query import choice_of, number_of
+from devices.push_services import PushService
+from messaging.errors import CannotCancel
+from messaging.models import DeliveryOutcome, Message, Occurrence
+from messaging.publishing import cancel
+from messaging.rendering import body_text
+
+
+@require_GET
+@application_view
+def list_messages(request: ConsoleRequest) -> HttpResponse:
+    """The newest messages, by status and search."""
+    status = choice_of(StatusFilter, request.GET.get("status")) or StatusFilter.ALL
+    search = request.GET.get("q", "").strip()[:100].replace("\x00", "")
+    return render_page_or_partial(
+        request,
+        "console/message_list.html",
+        "console/partials/_message_rows.html",
+        {
+            "page": message_list(request.application, status, search, number_of(request.GET.get("before"))),
+            "status": status,
+            "statuses": StatusFilter,
+            "search": search,
+            "query": urlencode({"status": status.value, "q": search}),
+        },
+    )
+
+
+@require_GET
+@application_view
+def show_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
+    """Everything about one message."""
+    message, occurrence = _looked_up(request, message_id)
+    context = {
+        "message": message,
+        "text": body_text(message.body),
+        "may_cancel": may_cancel(message) and request.may_send,
+        "payloads": payloads_sent(message, request.application),
+        "firings": list(message.occurrences.order_by("-n")[:20]),
+    }
+    if occurrence is not None:
+        context |= {
+            "progress": progress_of(message, occurrence, request.application),
+            "timeline": timeline_of(message, occurrence, request.application),
+        } | _deliveries(request, occurrence)
+    return render(request, "console/message.html", context)
+
+
+@require_GET
+@application_view
+def show_progress(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
+    """The moving part; status 286 tells htmx that nothing will move any more."""
+    message, occurrence = _looked_up(request, message_id)
+    if occurrence is None:
+        return HttpResponseStopPolling()
+    progress = progress_of(message, occurrence, request.application)
+    response = render(request, "console/partials/_progress.html", {"progress": progress, "message": message})
+    if progress.is_over:
+        response.status_code = HttpResponseStopPolling.status_code
+    return response
+
+
+@require_GET
+@application_view
+def list_deliveries(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
+    """The table of devices, filtered."""
+    message, occurrence = _looked_up(request, message_id)
+    if not request.htmx:
+        target = redirect("message", request.application.application_id, message_id)
+        target["Location"] += f"?{request.GET.urlencode()}#devices"
+        return target
+    context: dict[str, object] = {"message": message}
+    if occurrence is not None:
+        context |= _deliveries(request, occurrence)
+    return render(request, "console/partials/_deliveries.html", context)
+
+
+@require_GET
+@application_view
+def confirm_cancel(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
+    """Ask before cancelling, with what it would stop."""
+    message, occurrence = _looked_up(request, message_id)
+    progress = progress_of(message, occurrence, request.application) if occurrence is not None else None
+    return render(
+        request, "console/cancel.html", {"message": message, "text": body_text(message.body), "progress": progress}
+    )
+
+
+@require_POST
+@application_view
+def cancel_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
+    """Cancel, and record who did."""
+    if not request.may_send:
+        raise PermissionDenied
+    message, _ = _looked_up(request, message_id)
+    try:
+        with transaction.atomic():
+            before = message.status
+            cancel(message)
+            audit.record(
+                request,
+                "message.cancel",
+                message.wire_id,
+                application=request.application,
+                before={"status": before},
+                after={"status": message.status},
+            )
+    except CannotCancel:
+        messages.warning(request, "It was already over, so there was nothing to cancel.")
+    return redirect("message", request.application.application_id, message_id)
+
+
+def _looked_up(request: ConsoleRequest, message_id: UUID) -> tuple[Message, Occurrence | None]:
+    found = Message.objects.select_related("author", "api_key", "channel")
+    message = get_object_or_404(found, application=request.application, message_id=message_id)
+    return message, shown_occurrence(message, number_of(request.GET.get("n")))
+
+
+def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, object]:
+    wanted = DeliveryFilter(
+        search=request.GET.get("device", "").strip()[:255].replace("\x00", ""),
+        outcome=choice_of(DeliveryOutcome, request.GET.get("outcome")),
+        reason=request.GET.get("reason", "")[:64].replace("\x00", ""),
+        push_service=choice_of(PushService, request.GET.get("service")),
+        after=number_of(request.GET.get("after")) or 0,
+    )
+    query = {
+        "n": occurrence.n,
+        "device": wanted.search,
+        "outcome": wanted.outcome or "",
+        "reason": wanted.reason,
+        "service": wanted.push_service or "",
+    }
+    return {
+        "deliveries": delivery_page(request.application, occurrence, wanted),
+        "wanted": wanted,
+        "occurrence": occurrence,
+        "outcomes": DeliveryOutcome,
+        "delivery_query": urlencode(query),
+    }

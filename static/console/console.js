@@ -1,0 +1,55 @@
+// Comforts only: every page works without this file.
+(() => {
+  const root = document.documentElement;
+
+  function toggleTheme() {
+    const next = root.dataset.bsTheme === "dark" ? "light" : "dark";
+    root.dataset.bsTheme = next;
+    try { localStorage.setItem("clarion-theme", next); } catch { /* storage may be forbidden */ }
+  }
+
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.querySelector("span").textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(source); // no permission: the text is at least selected
+    }
+  }
+
+  function removeRow(button) {
+    const form = button.form;
+    const row = button.closest("[data-row]");
+    (row.previousElementSibling?.querySelector("input") || document.getElementById("add-header")).focus();
+    row.remove();
+    form.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button?.dataset.theme !== undefined) toggleTheme();
+    if (button?.dataset.copy) copy(button);
+    if (button?.dataset.removeRow !== undefined) removeRow(button);
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+
+  // A new message is meant in the writer's own zone until they say otherwise.
+  const zone = document.querySelector("select[data-own-zone]");
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && [...zone.options].some((option) => option.value === own)) zone.value = own;
+
+  // Fragments answer 200; anything else would leave the page silently stale.
+  document.body.addEventListener("htmx:sendError", () => { root.dataset.offline = ""; });
+  document.body.addEventListener("htmx:afterOnLoad", () => { delete root.dataset.offline; });
+})();
