@@ -8,6 +8,12 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from console.environment import ConfigurationError
+from console.postgres import DatabaseUnavailable
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (ConfigurationError, DatabaseUnavailable) as error:
+        sys.exit(str(error))

@@ -79,7 +79,7 @@ def env_list(name: str, default: Sequence[str] = ()) -> list[str]:
     return list(default) if value is None else [word.strip() for word in value.split(",") if word.strip()]
 
 
-def env_path(name: str, default: Path | None = None) -> Path | None:
+def env_path(name: str, default: Path) -> Path:
     """An absolute path; `~` is the home folder, a relative path counts from the working directory."""
     value = _raw(name)
     return default if value is None else Path(value.strip()).expanduser().absolute()

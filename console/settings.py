@@ -9,24 +9,33 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from console import postgres
-from console.environment import database_from_url, env_bool, env_int, env_list, env_str
+from console.environment import (
+    database_from_url,
+    env_bool,
+    env_int,
+    env_list,
+    env_path,
+    env_secret,
+    env_str,
+    env_url,
+)
 from console.keys import load_keys
 
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env_str("CLARION_DATA_DIR", str(BASE_DIR / ".clarion")))
+DATA_DIR = env_path("CLARION_DATA_DIR", BASE_DIR / ".clarion")
 
 DEBUG = env_bool("DEBUG", default=False)
-PORT = env_int("PORT", default=8000)
+PORT = env_int("PORT", default=8000, minimum=1, maximum=65_535)
 #: the address people open, e.g. https://push.example.org; https turns on secure cookies, HSTS and the redirect
-PUBLIC_URL = env_str("CLARION_PUBLIC_URL", f"http://localhost:{PORT}").rstrip("/")
+PUBLIC_URL = env_url("CLARION_PUBLIC_URL", f"http://localhost:{PORT}")
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", default=["localhost", ".localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 _keys = load_keys(DATA_DIR)
-SECRET_KEY = env_str("SECRET_KEY", _keys.secret_key)
+SECRET_KEY = env_secret("SECRET_KEY", _keys.secret_key)
 API_KEY_PEPPERS = _keys.api_key_peppers
 ENCRYPTION_KEYS = _keys.encryption_keys
 
@@ -84,6 +93,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 _DATABASE_URL = env_str("DATABASE_URL", "")
+IS_DATABASE_EMBEDDED = not _DATABASE_URL
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **(database_from_url(_DATABASE_URL) if _DATABASE_URL else postgres.database_settings(DATA_DIR)),
@@ -177,7 +187,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 
 # Jobs: a bell, not the record (design.md 2). `timeout < retry`; a drain ends by itself after 20 s.
 QUEUE_NAME = "clarion"
-WORKERS = env_int("CLARION_WORKERS", default=2, minimum=1)
+WORKERS = env_int("CLARION_WORKERS", default=2, minimum=1, maximum=64)
 Q_CLUSTER = {
     "name": QUEUE_NAME,
     "broker_class": "messaging.broker.PostgresBroker",
@@ -198,11 +208,11 @@ Q_CLUSTER = {
 DELIVERY_RETENTION_DAYS = env_int("CLARION_DELIVERY_RETENTION_DAYS", default=90)
 
 # Providers
-FCM_URL = env_str("CLARION_FCM_URL", "https://fcm.googleapis.com")
-GOOGLE_TOKEN_URL = env_str("CLARION_GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token")
-APNS_URL = env_str("CLARION_APNS_URL", "https://api.push.apple.com")
-APNS_SANDBOX_URL = env_str("CLARION_APNS_SANDBOX_URL", "https://api.sandbox.push.apple.com")
-WNS_TOKEN_URL = env_str("CLARION_WNS_TOKEN_URL", "https://login.live.com/accesstoken.srf")
+FCM_URL = env_url("CLARION_FCM_URL", "https://fcm.googleapis.com")
+GOOGLE_TOKEN_URL = env_url("CLARION_GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token")
+APNS_URL = env_url("CLARION_APNS_URL", "https://api.push.apple.com")
+APNS_SANDBOX_URL = env_url("CLARION_APNS_SANDBOX_URL", "https://api.sandbox.push.apple.com")
+WNS_TOKEN_URL = env_url("CLARION_WNS_TOKEN_URL", "https://login.live.com/accesstoken.srf")
 PROVIDER_CA_FILE = env_str("CLARION_PROVIDER_CA_FILE", "")
 #: device URLs on this machine: for simulators only; a deploy check refuses it on a public address
 ALLOW_LOOPBACK_PUSH = env_bool("CLARION_ALLOW_LOOPBACK_PUSH", default=False)

@@ -18,7 +18,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connection
 
 from console import postgres
 from console.processes import Child
@@ -45,14 +44,12 @@ def check_port(host: str, port: int) -> None:
 
 
 def start_database() -> None:
-    """The embedded server, unless DATABASE_URL names another; checks that it can be used. Raises CannotStart."""
+    """The embedded server, or the one DATABASE_URL names, once it is known to be usable. Raises CannotStart."""
     try:
-        if not os.environ.get("DATABASE_URL") and not os.environ.get("DATABASE_URL_FILE"):
-            postgres.ensure_running(Path(settings.DATA_DIR))
-        parameters = connection.get_connection_params()
-        for of_django in ("cursor_factory", "context", "prepare_threshold"):
-            parameters.pop(of_django, None)
-        postgres.check_server(parameters)
+        if settings.IS_DATABASE_EMBEDDED:
+            postgres.ensure_running(settings.DATA_DIR)
+        else:
+            postgres.check_server(database.connection_parameters())
     except postgres.DatabaseUnavailable as error:
         raise CannotStart(str(error)) from error
 
@@ -94,7 +91,7 @@ def start_simulators() -> tuple[Child, dict[str, Any]]:
     if not line:
         child.kill_group()
         raise CannotStart("The provider simulators did not start; their log says why. Start without: ARGS=--no-demo.")
-    path = Path(settings.DATA_DIR) / SIMULATOR_FILE
+    path = settings.DATA_DIR / SIMULATOR_FILE
     path.write_bytes(line)
     urls: dict[str, Any] = json.loads(line)
     return child, urls

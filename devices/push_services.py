@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntFlag
 
 from django.db import models
@@ -36,6 +37,14 @@ class OsMask(IntFlag):
     OSX = 8
     WEB = 16
     ALL = 31
+
+    @classmethod
+    def of(cls, oses: Iterable[Os]) -> OsMask:
+        """The mask that names the operating systems."""
+        mask = cls.NONE
+        for os in oses:
+            mask |= cls[os.value]
+        return mask
 
     def os_names(self) -> tuple[Os, ...]:
         """The operating systems in the mask, in the order of `Os`."""

@@ -8,7 +8,6 @@ so that a group that hangs is known by its own silence.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 
 import psycopg
 from django.db import connection
@@ -24,7 +23,7 @@ JOB_CHANNEL = "clarion_job"
 _WAIT_S = 1.0
 
 _TAKE = """
-UPDATE django_q_ormq SET lock = now() + %s
+UPDATE django_q_ormq SET lock = now() + make_interval(secs => %s)
 WHERE id IN (
     SELECT id FROM django_q_ormq WHERE key = ANY(%s) AND lock < now() ORDER BY id
     LIMIT %s FOR UPDATE SKIP LOCKED
@@ -65,7 +64,7 @@ class PostgresBroker(Broker):  # type: ignore[misc]  # django-q2 ships no types
 
     def _take(self) -> list[tuple[int, str]]:
         with connection.cursor() as cursor:
-            cursor.execute(_TAKE, [timedelta(seconds=Conf.RETRY), self._queues(), Conf.BULK])
+            cursor.execute(_TAKE, [Conf.RETRY, self._queues(), Conf.BULK])
             return list(cursor.fetchall())
 
     def _queues(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from django.db import connection
@@ -17,11 +18,16 @@ def now() -> datetime:
     return moment
 
 
-def listening_connection(channel: str) -> psycopg.Connection:
-    """A connection of its own that hears NOTIFYs of the channel."""
+def connection_parameters() -> dict[str, Any]:
+    """What psycopg.connect takes for a connection outside Django's."""
     parameters = connection.get_connection_params()
     for of_django in ("cursor_factory", "context", "prepare_threshold"):
         parameters.pop(of_django, None)
-    listener = psycopg.connect(**parameters, autocommit=True)
+    return parameters
+
+
+def listening_connection(channel: str) -> psycopg.Connection:
+    """A connection of its own that hears NOTIFYs of the channel."""
+    listener = psycopg.connect(**connection_parameters(), autocommit=True)
     listener.execute(f"LISTEN {channel}")
     return listener

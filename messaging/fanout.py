@@ -57,20 +57,14 @@ def _plan_page(occurrence: Occurrence) -> bool:
     assert occurrence.audience_bound is not None
     message = occurrence.message
     spec = audience_of(request_of(message), message.application, message.channel_id)
-    # Named devices are read in one go: every page would search the whole list again
-    limit = PAGE_SIZE if spec.device_ids is None else max(PAGE_SIZE, len(spec.device_ids))
-    page = []
-    if not spec.reaches_nobody:
-        page = audience.next_ids(spec, above=occurrence.planned_through, bound=occurrence.audience_bound, limit=limit)
-    Batch.objects.bulk_create(_batches(occurrence.pk, page))
-    is_last = len(page) < limit
-    if page:
-        occurrence.planned_through = page[-1][0]
-    if is_last:
+    page = audience.next_page(spec, above=occurrence.planned_through, bound=occurrence.audience_bound, limit=PAGE_SIZE)
+    Batch.objects.bulk_create(_batches(occurrence.pk, page.registrations))
+    occurrence.planned_through = page.through
+    if page.is_last:
         occurrence.planned_at = database.now()
         occurrence.state = OccurrenceState.SENDING
     occurrence.save(update_fields=["audience_bound", "planned_through", "planned_at", "state"])
-    return is_last
+    return page.is_last
 
 
 def _first_turn(occurrence_id: int) -> int:
@@ -88,9 +82,9 @@ def _first_turn(occurrence_id: int) -> int:
     return int(turn)
 
 
-def _batches(occurrence_id: int, page: list[tuple[int, PushService]]) -> list[Batch]:
+def _batches(occurrence_id: int, registrations: list[tuple[int, PushService]]) -> list[Batch]:
     ids: dict[PushService, list[int]] = defaultdict(list)
-    for registration_id, service in page:
+    for registration_id, service in registrations:
         ids[service].append(registration_id)
     slices = [
         (service, ids[service][start : start + BATCH_SIZE])

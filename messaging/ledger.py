@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from django.db.models import Count, Max, QuerySet, Sum
 
@@ -70,15 +71,18 @@ def ledgers_of(occurrences: Iterable[Occurrence]) -> dict[int, Ledger]:
     if still_open:
         sums = Batch.objects.filter(occurrence__in=still_open).order_by().values("occurrence_id").annotate(**_SUMS)
         for row in sums:
-            occurrence_id = row.pop("occurrence_id")
-            ledgers[occurrence_id] = Ledger(**row)
+            ledgers[row["occurrence_id"]] = _ledger(row)
     return ledgers
 
 
 def ledger_by_service(occurrence: Occurrence) -> dict[PushService, Ledger]:
     """Counts by push service, from the batches."""
     sums = Batch.objects.filter(occurrence=occurrence).order_by("push_service").values("push_service").annotate(**_SUMS)
-    return {PushService(row["push_service"]): Ledger(**{name: row[name] for name in _SUMS}) for row in sums}
+    return {PushService(row["push_service"]): _ledger(row) for row in sums}
+
+
+def _ledger(sums: Mapping[str, Any]) -> Ledger:
+    return Ledger(targeted=sums["targeted"], accepted=sums["accepted"], failed=sums["failed"], skipped=sums["skipped"])
 
 
 def deliveries_of(occurrence: Occurrence) -> QuerySet[Delivery]:

@@ -31,7 +31,7 @@ from messaging.rendering import InvalidHeader, headers_name_os, render
 #: a publishAt this much in the past still means now: clocks differ, requests take time
 PAST_TOLERANCE = timedelta(seconds=5)
 
-#: a payload is rendered once per push service: iOS and macOS share APNs, a PushSubscription is a browser whatever its os
+#: a payload is rendered once per push service: macOS shares APNs, a PushSubscription is a browser whatever its os
 RENDERED_OS: dict[PushService, Os] = {
     PushService.FCM: Os.ANDROID,
     PushService.APNS: Os.IOS,

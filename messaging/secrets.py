@@ -67,7 +67,7 @@ def _context(application: Application, push_service: str) -> str:
 def store_credential(
     application: Application, push_service: PushService, values: Mapping[str, Any]
 ) -> ProviderCredential:
-    """Check and store what `manage.py set_credential` takes; the old one's access tokens are forgotten and its lanes opened.
+    """Check and store what `manage.py set_credential` takes; forget the old access tokens, open the lanes.
 
     Raises messaging.providers.credentials.InvalidCredential.
     """

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.conf import settings
 
@@ -95,7 +94,7 @@ def endpoints_of(application: Application) -> ProviderEndpoints:
 
 
 def _simulated_endpoints() -> ProviderEndpoints:
-    path = Path(settings.DATA_DIR) / SIMULATOR_FILE
+    path = settings.DATA_DIR / SIMULATOR_FILE
     try:
         urls = json.loads(path.read_text())
     except FileNotFoundError as error:

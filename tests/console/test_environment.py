@@ -137,7 +137,7 @@ def test_a_path_is_absolute_whatever_the_working_directory(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("THING", "data")
 
-    assert environment.env_path("THING") == tmp_path / "data"
+    assert environment.env_path("THING", tmp_path) == tmp_path / "data"
 
 
 def test_a_service_address_is_http_or_https(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             self.stdout.write("Stopping …")
             stop_all(list(reversed(children)), _STOP_S)
             connections.close_all()
-            postgres.stop(Path(settings.DATA_DIR))
+            postgres.stop(settings.DATA_DIR)
 
     def _start(self, children: list[Child], *, host: str, port: int, with_demo: bool) -> None:
         startup.check_port(host, port)
@@ -76,25 +76,29 @@ class Command(BaseCommand):
 
     def _greet(self, port: int, administrator: tuple[str, str] | None, keys: demo.DemoKeys | None) -> None:
         address = f"http://localhost:{port}"
-        lines = ["", f"  Clarion is running at {address}/"]
+        lines = ["", f"  Clarion is running at {address}/", ""]
         if administrator is not None:
             name, password = administrator
-            lines += [
-                "",
-                f"  Log in as {name} with the password {password}",
-                "  It is shown this once; change it in the console.",
-            ]
+            lines += [f"  Log in as {name} with the password {password}", "  It is shown only this once.", ""]
         if keys is not None:
-            lines += ["", "  Demo application, 10,000 simulated devices:"]
-            lines += [f"    application id  {keys.application_id}"]
-            lines += [f"    REST API key    {keys.rest_key}   (may publish)"]
-            lines += [f"    client API key  {keys.client_key}   (may register, not publish)"]
-            lines += ["", "  Publish to its Android and iOS devices:", ""]
-            lines += [
-                f"    curl -H Content-Type:application/json -X POST {address}/{keys.application_id}/{keys.rest_key}/messaging/default \\"
-            ]
-            lines += [
-                """      -d '{"message":"Hello","headers":{"android-content-title":"Hello","android-content-text":"From Clarion","ios-alert":"Hello from Clarion"}}'"""
-            ]
-        self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops it.", ""]))
+            lines += _demo_lines(address, keys)
+        self.stdout.write("\n".join([*lines, "  Ctrl-C stops it.", ""]))
         self.stdout.flush()
+
+
+def _demo_lines(address: str, keys: demo.DemoKeys) -> list[str]:
+    headers = {"android-content-title": "Hello", "android-content-text": "From Clarion", "ios-alert": "From Clarion"}
+    body = json.dumps({"message": "Hello", "headers": headers})
+    return [
+        f"  Demo application, {demo.DEMO_DEVICES:,} simulated devices:",
+        f"    application id  {keys.application_id}",
+        f"    REST API key    {keys.rest_key}   (may publish)",
+        f"    client API key  {keys.client_key}   (may register, not publish)",
+        "",
+        "  Publish to its Android and iOS devices:",
+        "",
+        "    curl -H Content-Type:application/json \\",
+        f"      -d '{body}' \\",
+        f"      {address}/{keys.application_id}/{keys.rest_key}/messaging/default",
+        "",
+    ]
