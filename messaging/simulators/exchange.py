@@ -65,9 +65,9 @@ class Verdict:
     notification: object = None  #: decoded, JSON-able
 
 
-#: Below HTTP/2's initial stream window of 65,535, so that no stream ever waits for a WINDOW_UPDATE of ours.
+#: A longer body is judged as far as it came: over every service's limit already. Below HTTP/2's initial stream window
+#: of 65,535, so that no stream ever waits for a WINDOW_UPDATE of ours.
 MAX_BODY = 48 * 1024
-TOO_LARGE = Answer(status=413, reason="body too large")
 
 Reply = Callable[[Answer], None]
 

@@ -6,7 +6,7 @@ import asyncio
 
 import h11
 
-from messaging.simulators.exchange import MAX_BODY, TOO_LARGE, Answer, ConnectionRules, Ending, Request, Responder
+from messaging.simulators.exchange import MAX_BODY, Answer, ConnectionRules, Ending, Request, Responder
 from messaging.simulators.http_headers import headers_of, repeated_names
 
 
@@ -50,7 +50,7 @@ class Http1Connection:
         elif isinstance(event, h11.Data):
             self._body += event.data
             if len(self._body) > MAX_BODY:
-                self._reply(TOO_LARGE)
+                self._responder.handle(self._request(), self._reply)
                 self._transport.close()
         elif isinstance(event, h11.EndOfMessage):
             self._responder.handle(self._request(), self._reply)

@@ -24,7 +24,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from messaging.simulators.exchange import MAX_BODY, TOO_LARGE, Answer, ConnectionRules, Ending, Request, Responder
+from messaging.simulators.exchange import MAX_BODY, Answer, ConnectionRules, Ending, Request, Responder
 from messaging.simulators.http_headers import headers_of, repeated_names
 
 CONNECTION_WINDOW = 1 << 30
@@ -126,18 +126,21 @@ class Http2Connection:
     def _on_data(self, event: DataReceived) -> None:
         self._return_window(event.flow_controlled_length)
         stream = self._open.get(event.stream_id)
-        if stream is None or stream.is_answered:
+        if stream is None or stream.is_judged:
             return
         stream.body += event.data
         if len(stream.body) > MAX_BODY:
-            self._reply(event.stream_id, TOO_LARGE)
+            self._judge(event.stream_id, stream)
 
     def _on_end(self, event: StreamEnded) -> None:
         stream = self._open.get(event.stream_id)
-        if stream is None or stream.is_answered:
-            return
-        self._responder.handle(stream.request(self._number), partial(self._reply, event.stream_id))
-        if event.stream_id == self._last_stream:
+        if stream is not None and not stream.is_judged:
+            self._judge(event.stream_id, stream)
+
+    def _judge(self, stream_id: int, stream: _Stream) -> None:
+        stream.is_judged = True
+        self._responder.handle(stream.request(self._number), partial(self._reply, stream_id))
+        if stream_id == self._last_stream:
             self._say_goaway()
 
     def _on_reset(self, event: StreamReset) -> None:
@@ -174,10 +177,8 @@ class Http2Connection:
             self._open.clear()  # nobody gets an answer any more
 
     def _reply(self, stream_id: int, answer: Answer) -> None:
-        stream = self._open.get(stream_id)
-        if stream is None or self._transport.is_closing():
+        if stream_id not in self._open or self._transport.is_closing():
             return
-        stream.is_answered = True
         if answer.authenticated and self._is_held:
             self._is_held = False
             self._announce(self._rules.max_streams)
@@ -231,12 +232,12 @@ class Http2Connection:
 class _Stream:
     """A request on its way in."""
 
-    __slots__ = ("body", "headers", "is_answered")
+    __slots__ = ("body", "headers", "is_judged")
 
     def __init__(self, headers: list[tuple[str, str]]) -> None:
         self.headers = headers
         self.body = bytearray()
-        self.is_answered = False
+        self.is_judged = False
 
     def request(self, connection: int) -> Request:
         headers = dict(self.headers)

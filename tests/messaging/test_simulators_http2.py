@@ -144,8 +144,11 @@ def test_a_megabyte_answer_obeys_the_clients_windows(client: Client) -> None:
     assert len(client.send_apns(demo_token("apns", 1, "huge")).body) > 1_000_000
 
 
-def test_a_request_body_without_end_is_cut_at_413(client: Client) -> None:
-    assert client.send_apns(demo_token("apns", 1), b"x" * 60_000).status == 413
+def test_a_body_far_over_every_limit_is_judged_before_its_end(client: Client) -> None:
+    answer = client.send_apns(demo_token("apns", 1), b"x" * 5_000_000)
+
+    assert (answer.status, answer.json()["reason"]) == (413, "PayloadTooLarge")
+    assert [entry["status"] for entry in client.simulators.requests()] == [413]
 
 
 def test_http_1_keeps_its_connection_for_several_requests(client: Client) -> None:
