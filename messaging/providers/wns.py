@@ -58,7 +58,7 @@ _BY_STATUS: dict[int, Verdict] = {
 }
 #: X-WNS-Status of a 200; "dropped" never reached the device.
 _BY_WNS_STATUS: dict[str, tuple[Verdict, str]] = {
-    "dropped": (_FAIL_DEVICE, "provider_dropped"),
+    "dropped": (_FAIL_DEVICE, "dropped"),
     "channelthrottled": (Verdict(OutcomeKind.RETRY, 300.0), "channelthrottled"),
 }
 _DOMAIN_BLOCKED = "domain blocked"
