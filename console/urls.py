@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
@@ -24,4 +25,6 @@ rest: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("<application_id:application_id>/<str:api_key>/", include(rest)),
+    path("admin/", admin.site.urls),
+    path("", include("console.page_urls")),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from argparse import ArgumentParser
@@ -53,6 +54,7 @@ class Command(BaseCommand):
 
     def _start(self, children: list[Child], *, host: str, port: int, with_demo: bool) -> None:
         startup.check_port(host, port)
+        os.environ["PORT"] = str(port)  # the processes started here print and link to this address
         startup.start_database()
         startup.prepare_database()
         startup.collect_static()
