@@ -15,7 +15,7 @@ from messaging.simulators.behaviours import Behaviour, Kind, of_hex_token
 from messaging.simulators.exchange import Answer, ConnectionRules, Request, Verdict, json_answer
 from messaging.simulators.faults import retry_after
 from messaging.simulators.modes import Mode
-from messaging.simulators.signed_tokens import BadToken, bearer_of, parse_jwt
+from messaging.simulators.signed_tokens import BadToken, bearer_of, parse_jwt, remember
 
 TOKEN_LIFE_S = 3600
 CLOCK_SKEW_S = 60
@@ -130,7 +130,7 @@ class ApnsService:
         if issued_at is None:
             issued_at = self._verify(provider_token)
             self._check_update_rate(mode)
-            self._issued_at[provider_token] = issued_at
+            remember(self._issued_at, provider_token, issued_at)
         if time.time() - issued_at > TOKEN_LIFE_S:
             raise Refused(403, "ExpiredProviderToken")
 

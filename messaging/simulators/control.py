@@ -45,7 +45,8 @@ class Control:
         path = urlsplit(request.path).path
         if path == REDIRECTED_PATH:
             self._followed_redirects += 1
-        route = self._routes.get((request.method, path))
+        method = "GET" if request.method == "HEAD" else request.method
+        route = self._routes.get((method, path))
         reply(route(request) if route else json_answer(404, {"error": f"no {request.method} {path} here"}))
 
     def set_mode(self, mode: Mode) -> None:

@@ -72,15 +72,25 @@ MAX_BODY = 48 * 1024
 Reply = Callable[[Answer], None]
 
 
+class Certificate(Enum):
+    """Which server certificate new connections see."""
+
+    GOOD = "good"
+    EXPIRED = "expired"
+    WRONG_HOST = "wrong_host"  #: for another name
+    UNTRUSTED = "untrusted"  #: by an authority nobody has
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionRules:
-    """How the HTTP/2 side of a port treats its connections."""
+    """How a port treats its connections."""
 
     max_streams: int = 100
     is_one_stream_first: bool = False  #: one stream until a request with a valid token (Apple)
     goaway_every: int = 0  #: GOAWAY after so many requests on a connection; 0 = never
     is_drained: bool = True  #: streams at or below the last-stream-id are still answered
     goaway_debug: bytes = b""  #: additional data of the frame
+    certificate: Certificate = Certificate.GOOD
 
 
 class LiveConnection(Protocol):

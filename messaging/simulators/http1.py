@@ -96,7 +96,7 @@ class Http1Connection:
         if self._rules.goaway_every and self._requests >= self._rules.goaway_every:
             headers.append(("connection", "close"))  # what GOAWAY is in HTTP/2
         self._write(h11.Response(status_code=answer.status, headers=headers))
-        if answer.body:
+        if answer.body and self._head is not None and self._head.method != b"HEAD":
             self._write(h11.Data(data=answer.body))
         self._write(h11.EndOfMessage())
 

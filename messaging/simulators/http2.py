@@ -199,8 +199,9 @@ class Http2Connection:
 
     def _send(self, stream_id: int, answer: Answer) -> None:
         headers = [(":status", str(answer.status)), *headers_of(answer)]
-        self._h2.send_headers(stream_id, headers, end_stream=not answer.body)
-        if answer.body:
+        has_body = bool(answer.body) and self._open[stream_id].has_answer_body
+        self._h2.send_headers(stream_id, headers, end_stream=not has_body)
+        if has_body:
             self._unsent[stream_id] = memoryview(answer.body)
             self._send_body(stream_id)
         else:
@@ -239,7 +240,13 @@ class _Stream:
         self.body = bytearray()
         self.is_judged = False
 
+    @property
+    def has_answer_body(self) -> bool:
+        """False for HEAD."""
+        return (":method", "HEAD") not in self.headers
+
     def request(self, connection: int) -> Request:
+        """Return the request as far as it came in."""
         headers = dict(self.headers)
         return Request(
             method=headers.pop(":method"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from messaging.simulators.behaviours import Behaviour, parse_behaviour
-from messaging.simulators.exchange import ConnectionRules
+from messaging.simulators.exchange import Certificate, ConnectionRules
 
 
 class InvalidMode(ValueError):
-    """A mode the control URL does not know."""
+    """A mode or a service the simulators do not know."""
 
 
 class Mode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +25,8 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     goaway_every: int = 0  #: GOAWAY after so many requests on a connection
     drain: bool = True  #: answer the streams at or below the GOAWAY's last-stream-id before closing
     token_update_s: int = 0  #: APNs: a new provider token within so many seconds of the last is refused (Apple: 1,200)
+
+    certificate: Certificate = Certificate.GOOD  #: what new connections see; open ones are cut when it changes
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant."""
@@ -46,6 +48,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             goaway_every=self.goaway_every,
             is_drained=self.drain,
             goaway_debug=usual.goaway_debug,
+            certificate=self.certificate,
         )
 
 

@@ -40,9 +40,9 @@ class SimulatorHandle:
         """Return the answers per service (see control.py)."""
         return self._in_loop(self._simulation.control.counts)
 
-    def set_mode(self, service: str, mode: str = "normal", **fields: int | bool) -> None:
-        """Put a service (or "*") into a mode; `fields` are those of modes.Mode. Raises InvalidMode, ValueError."""
-        wanted = Mode(service=service, mode=mode, **fields)  # type: ignore[arg-type]
+    def set_mode(self, service: str, mode: str = "normal", **fields: int | bool | str) -> None:
+        """Put a service (or "*") into a mode; `fields` are those of modes.Mode. Raises ValueError for a wrong one."""
+        wanted = msgspec.convert({"service": service, "mode": mode, **fields}, Mode)
         self._in_loop(lambda: self._simulation.control.set_mode(wanted))
 
     def reset(self) -> None:
@@ -54,9 +54,10 @@ class SimulatorHandle:
         return demo_token(push_service, n, behaviour, urls=self.urls)
 
     def stop(self) -> None:
-        """Cut all connections, flush the log and end the thread."""
-        self._loop.call_soon_threadsafe(self._simulation.stop)
-        self._thread.join()
+        """Cut all connections, flush the log and end the thread; does nothing the second time."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._simulation.stop)
+            self._thread.join()
 
     def _in_loop(self, function: Callable[[], T]) -> T:
         async def call() -> T:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-import ssl
 from typing import cast
 
 from messaging.simulators.exchange import Responder
 from messaging.simulators.http1 import Http1Connection
 from messaging.simulators.http2 import Http2Connection
+from messaging.simulators.tls import ServerContexts
 
 _connection_numbers = itertools.count(1)
 
@@ -23,16 +23,19 @@ class _Wire(asyncio.Protocol):
         self._codec: Http1Connection | Http2Connection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Choose the codec; TLS and ALPN are done by now."""
         tls = transport.get_extra_info("ssl_object")
         codec = Http2Connection if tls.selected_alpn_protocol() == "h2" else Http1Connection
         self._codec = codec(cast(asyncio.Transport, transport), self._responder, next(_connection_numbers))
         self._responder.connections.add(self._codec)
 
     def data_received(self, data: bytes) -> None:
+        """Hand bytes on."""
         if self._codec is not None:
             self._codec.receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Leave the port's list."""
         if self._codec is not None:
             self._responder.connections.discard(self._codec)
 
@@ -54,7 +57,8 @@ class Listener:
             await asyncio.sleep(0)
 
 
-async def listen(responder: Responder, bound: socket.socket, context: ssl.SSLContext) -> Listener:
+async def listen(responder: Responder, bound: socket.socket, contexts: ServerContexts) -> Listener:
     """Serve a responder on a bound socket."""
     loop = asyncio.get_running_loop()
+    context = contexts.for_port(lambda: responder.rules.certificate)
     return Listener(await loop.create_server(lambda: _Wire(responder), sock=bound, ssl=context, backlog=512), responder)

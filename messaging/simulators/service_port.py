@@ -76,9 +76,12 @@ class ServicePort:
         self._mode = mode
         self._met_by_mode = 0
         self._seen_by_token.clear()
-        self.rules = mode.rules(self.service.usual_rules)
+        previous, self.rules = self.rules, mode.rules(self.service.usual_rules)
         for connection in tuple(self.connections):
-            connection.apply(self.rules)
+            if self.rules.certificate is not previous.certificate:
+                connection.abort()
+            else:
+                connection.apply(self.rules)
 
     def reset(self) -> None:
         """Back to normal, with all counters at zero."""

@@ -18,7 +18,7 @@ from messaging.simulators.saved_files import simulator_dir
 from messaging.simulators.server import Listener, listen
 from messaging.simulators.service_port import Service, ServicePort, Surroundings
 from messaging.simulators.signed_tokens import TokenIssuer
-from messaging.simulators.tls import ca_file, server_context
+from messaging.simulators.tls import ServerContexts, ca_file
 from messaging.simulators.tokens import GoogleAccount, GoogleTokenEndpoint, WnsAccount, WnsTokenEndpoint
 from messaging.simulators.webpush import WebPushService
 from messaging.simulators.wns import WnsService
@@ -60,9 +60,9 @@ class Simulation:
         folder = simulator_dir(options.data_dir)
         bound = bind_all(folder, options.host, options.port_base)
         simulation = cls(folder, bound)
-        context = server_context(folder)
+        contexts = ServerContexts(folder)
         for service, responder in simulation._responders.items():
-            simulation._listeners.append(await listen(responder, bound[service], context))
+            simulation._listeners.append(await listen(responder, bound[service], contexts))
         return simulation
 
     def stop(self) -> None:

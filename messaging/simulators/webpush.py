@@ -15,7 +15,7 @@ from messaging.simulators.behaviours import Behaviour, Kind, of_text_token
 from messaging.simulators.exchange import Answer, ConnectionRules, Headers, Request, Verdict, json_answer
 from messaging.simulators.faults import retry_after
 from messaging.simulators.modes import Mode
-from messaging.simulators.signed_tokens import from_base64url, parse_jwt
+from messaging.simulators.signed_tokens import from_base64url, parse_jwt, remember
 from messaging.simulators.subscription_keys import keys_of_token
 
 PATH = re.compile(r"/push/([A-Za-z0-9_-]+)")
@@ -100,7 +100,7 @@ class WebPushService:
         expires_at = self._expires_at.get(cache_key)
         if expires_at is None:
             expires_at = self._verify(authorization, f"https://{request.authority}")
-            self._expires_at[cache_key] = expires_at
+            remember(self._expires_at, cache_key, expires_at)
         if expires_at <= time.time():
             raise Refused(403, 109, "VAPID token has expired")
 

@@ -73,12 +73,14 @@ class Client:
         curl.setopt(curl.CAINFO, self.simulators.ca_file)
         version = pycurl.CURL_HTTP_VERSION_1_1 if http1 else pycurl.CURL_HTTP_VERSION_2_0
         curl.setopt(curl.HTTP_VERSION, version)
-        if method == "POST":
+        if method == "HEAD":
+            curl.setopt(curl.NOBODY, True)
+        elif method == "POST":
             curl.setopt(curl.POSTFIELDS, body)
         curl.setopt(curl.CUSTOMREQUEST, method)
         # "Name:" takes a header of curl's own away
         raw = [f"{name}:" if value is None else f"{name}: {value}" for name, value in (headers or {}).items()]
-        curl.setopt(curl.HTTPHEADER, [*raw, "Expect:"])
+        curl.setopt(curl.HTTPHEADER, raw if headers and "expect" in headers else [*raw, "Expect:"])
         curl.setopt(curl.WRITEDATA, received)
         curl.setopt(curl.HEADERFUNCTION, lines.append)
         curl.setopt(curl.TIMEOUT_MS, int(timeout_s * 1000))

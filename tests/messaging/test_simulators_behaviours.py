@@ -156,3 +156,13 @@ def test_a_token_endpoint_has_modes_too(client: Client) -> None:
     client.simulators.set_mode("google_token", "400")
 
     assert client.google_token().json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("certificate", ["expired", "wrong_host", "untrusted"])
+def test_a_wrong_certificate_is_seen_by_new_connections_until_the_reset(client: Client, certificate: str) -> None:
+    client.simulators.set_mode("fcm", certificate=certificate)
+    refused = client.fcm_to(TOKEN)
+    client.simulators.reset()
+
+    assert refused.curl_error == pycurl.E_PEER_FAILED_VERIFICATION
+    assert client.fcm_to(TOKEN).status == 200

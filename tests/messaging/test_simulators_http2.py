@@ -6,6 +6,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -163,6 +164,26 @@ def test_http_1_keeps_its_connection_for_several_requests(client: Client) -> Non
     connection.close()
 
     assert len({entry["connection"] for entry in client.simulators.requests()}) == 1
+
+
+@pytest.mark.parametrize("http1", [True, False])
+def test_a_head_request_is_answered_without_a_body(client: Client, http1: bool) -> None:
+    answer = client.request("HEAD", client.urls["control"] + "/", http1=http1)
+
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_an_awaited_100_continue_comes(client: Client) -> None:
+    headers = {"authorization": f"Bearer {client.access_token('wns')}", "content-type": "text/xml"}
+    channel = client.simulators.token("wns", 1)
+    began = time.monotonic()
+
+    answer = client.post(
+        channel, {**headers, "x-wns-type": "wns/toast", "expect": "100-continue"}, b"<toast/>", http1=True
+    )
+
+    assert answer.status == 200
+    assert time.monotonic() - began < 0.9  # libcurl sends the body after a second without an answer
 
 
 def test_malformed_http_1_is_answered_400_and_closed(client: Client) -> None:

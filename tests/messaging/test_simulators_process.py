@@ -99,7 +99,7 @@ def test_private_keys_and_the_log_are_closed_to_others(tmp_path: Path) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {"accounts.json", "ca-with-key.pem", "requests.jsonl", "server.pem"} <= modes.keys()
+    assert {"accounts.json", "ca-with-key.pem", "requests.jsonl", "server-good.pem"} <= modes.keys()
 
 
 def test_stopping_cuts_hung_requests_and_keeps_their_entries(tmp_path: Path) -> None:
