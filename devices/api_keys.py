@@ -95,6 +95,11 @@ def authenticate(application_id: str, key: str) -> Caller:
     return caller
 
 
+def forget_callers() -> None:
+    """Look every key up again next time."""
+    _callers.clear()
+
+
 def _digest(pepper: bytes, key: str) -> bytes:
     return hmac.digest(pepper, key.encode(errors="replace"), hashlib.sha256)
 
@@ -128,7 +133,7 @@ def _note_use(api_key: ApiKey) -> None:
 
 def _remember(entry: tuple[str, bytes], caller: Caller) -> None:
     if len(_callers) >= _MAX_CACHED:
-        _callers.clear()
+        forget_callers()
     _callers[entry] = (caller, time.monotonic())
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -32,50 +31,38 @@ __all__ = [
     "unregister",
 ]
 
-TOKEN_MOVED = "token moved"  # noqa: S105 (a reason, no secret)
 UNREGISTERED = "unregistered"
 EXPIRED = "expired"
 
-#: devices that swap tokens in the same instant need two rounds; more means something else is wrong
-_MOST_ROUNDS = 5
 _EXPIRE_AT_ONCE = 1_000
 
-_UPSERT = """
-    INSERT INTO devices_deviceregistration AS r (
-        registration_id, application_id, device_id, token, token_digest, os, os_version, push_service, expiration,
-        user_id, locale, time_zone, attributes, state, gone_reason
-    ) VALUES (
-        gen_random_uuid(), %(application)s, %(device_id)s, %(token)s, %(token_digest)s, %(os)s, %(os_version)s,
-        %(push_service)s, %(expiration)s, '', '', '', '{}', 'active', ''
+#: two new devices with one token need two rounds; this many means something else is wrong
+_MOST_ROUNDS = 5
+
+#: A function of migration 0002: upsert and subscribe in one commit. Gives NULL, and changes nothing, where the device
+#: is known with another token (or was gone) and that is not allowed.
+_REGISTER = """
+    SELECT devices_register(
+        %(application)s, %(device_id)s, %(token)s, %(token_digest)s, %(os)s, %(os_version)s, %(push_service)s,
+        %(expiration)s, %(channels)s::bigint[], %(may_change_token)s
     )
-    ON CONFLICT (application_id, device_id) DO UPDATE SET
-        token = excluded.token, token_digest = excluded.token_digest, os = excluded.os,
-        os_version = excluded.os_version, push_service = excluded.push_service, expiration = excluded.expiration,
-        token_set_at = CASE WHEN r.token_digest = excluded.token_digest THEN r.token_set_at ELSE now() END,
-        state = 'active', gone_reason = '', gone_at = NULL, last_seen_at = now()
-    RETURNING registration_id
 """
-#: a statement of its own: it must see what a parallel call subscribed while the upsert waited for that call
-_SUBSCRIBE = """
-    WITH device AS (
-        SELECT id FROM devices_deviceregistration WHERE application_id = %(application)s AND device_id = %(device_id)s
-    ), dropped AS (
-        DELETE FROM devices_subscription s USING device
-        WHERE s.registration_id = device.id AND s.channel_id <> ALL(%(channels)s::bigint[])
-    )
-    INSERT INTO devices_subscription (channel_id, registration_id)
-    SELECT wanted.id, device.id FROM device, unnest(%(channels)s::bigint[]) AS wanted(id)
-    ON CONFLICT (channel_id, registration_id) DO NOTHING
+#: First whoever sets the same device or token, then the rows concerned in the order of ids: nobody waits in a circle,
+#: and the snapshot that looks for the token's holder is younger than the locks.
+_LOCK_BOTH = """
+    SELECT pg_advisory_xact_lock(key) FROM (
+        SELECT hashtextextended(name, %(application)s) AS key
+        FROM unnest(ARRAY[%(device_id)s, %(token)s]) AS name ORDER BY key
+    ) AS keys
 """
-#: locks in the order of ids, as every writer of several registrations does: no two can wait for each other
 _TAKE_FROM_HOLDER = """
     WITH involved AS (
         SELECT id, device_id FROM devices_deviceregistration
         WHERE application_id = %(application)s
-        AND (device_id = %(device_id)s OR (state = 'active' AND token_digest = %(token_digest)s))
+        AND (device_id = %(device_id)s OR (token_digest = %(token_digest)s AND state = 'active'))
         ORDER BY id FOR UPDATE
     )
-    UPDATE devices_deviceregistration r SET state = 'gone', gone_reason = %(reason)s, gone_at = now()
+    UPDATE devices_deviceregistration r SET state = 'gone', gone_reason = 'token moved', gone_at = now()
     FROM involved WHERE r.id = involved.id AND involved.device_id <> %(device_id)s
 """
 _DISABLE_GONE = """
@@ -142,33 +129,43 @@ def register(application: Application, request: RegistrationRequest) -> Register
 
     A token that another device held moves: that device's registration becomes gone.
     """
-    values = _values(application, request)
+    registration_id = _store_quickly(application, request) or _store_changed_token(application, request)
+    return Registered(registration_id, request.channel_names)
+
+
+def _store_quickly(application: Application, request: RegistrationRequest) -> UUID | None:
+    """A new device, or one with the token it had: one statement. None for anything else."""
     try:
-        with _savepoint():
-            return Registered(_upsert(values), request.channel_names)
+        # an error inside a transaction of the caller's must not spoil it; the statement alone needs none
+        with transaction.atomic() if connection.in_atomic_block else nullcontext():
+            return _store(_values(application, request, may_change_token=False))
     except IntegrityError:
         # another device holds the token, or a channel was deleted since this process met it
         forget(application.pk, request.channel_names)
-    return Registered(_register_moving_token(application, request), request.channel_names)
+        return None
 
 
-def _register_moving_token(application: Application, request: RegistrationRequest) -> UUID:
-    """Take the token from whoever holds it first; again when yet another device takes it in between."""
+def _store_changed_token(application: Application, request: RegistrationRequest) -> UUID:
+    """Take the token from whoever holds it; again when a device new like this one was faster."""
     failure = IntegrityError()
     for _ in range(_MOST_ROUNDS):
-        values = _values(application, request)
+        values = _values(application, request, may_change_token=True)
         try:
             with transaction.atomic():
                 with connection.cursor() as cursor:
-                    cursor.execute(_TAKE_FROM_HOLDER, {**values, "reason": TOKEN_MOVED})
-                return _upsert(values)
+                    cursor.execute(_LOCK_BOTH, values)
+                    cursor.execute(_TAKE_FROM_HOLDER, values)
+                registration_id = _store(values)
         except IntegrityError as error:
             forget(application.pk, request.channel_names)
             failure = error
+        else:
+            assert registration_id is not None
+            return registration_id
     raise failure
 
 
-def _values(application: Application, request: RegistrationRequest) -> dict[str, Any]:
+def _values(application: Application, request: RegistrationRequest, *, may_change_token: bool) -> dict[str, Any]:
     return {
         "application": application.pk,
         "device_id": request.device_id,
@@ -179,24 +176,15 @@ def _values(application: Application, request: RegistrationRequest) -> dict[str,
         "push_service": request.push_service.value,
         "expiration": request.expiration,
         "channels": channel_ids(application.pk, request.channel_names),
+        "may_change_token": may_change_token,
     }
 
 
-def _savepoint() -> AbstractContextManager[object]:
-    """An error inside a transaction of the caller's must not spoil it; without one, the pipeline is a transaction."""
-    return transaction.atomic() if connection.in_atomic_block else nullcontext()
-
-
-def _upsert(values: dict[str, Any]) -> UUID:
-    """Both statements in one round trip and one commit, planned once per connection."""
+def _store(values: dict[str, Any]) -> UUID | None:
     with connection.cursor() as cursor:
-        native: psycopg.Connection[tuple[Any, ...]] = cursor.connection
-        with connection.wrap_database_errors, native.pipeline():
-            upserted = psycopg.Cursor(native).execute(_UPSERT, values, prepare=True)
-            psycopg.Cursor(native).execute(_SUBSCRIBE, values, prepare=True)
-        row = upserted.fetchone()
-    assert row is not None
-    registration_id: UUID = row[0]
+        cursor.execute(_REGISTER, values)
+        (registration_id,) = cursor.fetchone()
+    assert registration_id is None or isinstance(registration_id, UUID)
     return registration_id
 
 
