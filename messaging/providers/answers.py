@@ -40,6 +40,7 @@ class Finding:
     gone_since: datetime | None = None
 
 
+ACCEPTED = Verdict(OutcomeKind.ACCEPTED)
 _NOT_SENT = Verdict(OutcomeKind.RETRY, CONNECTION_RETRY_S, whole_lane=True)
 _IN_DOUBT = Verdict(OutcomeKind.IN_DOUBT, CONNECTION_RETRY_S)
 _PAUSE = Verdict(OutcomeKind.PAUSE)
@@ -57,10 +58,11 @@ DEVICE_HOST_FAILURES = {**FIXED_HOST_FAILURES, TransportFailure.FORBIDDEN_ADDRES
 
 
 def judge(answer: HttpAnswer, verdict: Verdict, finding: Finding) -> PushOutcome:
-    """The outcome of an HTTP answer under this verdict."""
+    """The outcome of an HTTP answer under this verdict; an answer without a word of its own is named by its status."""
+    is_accepted = verdict.kind is OutcomeKind.ACCEPTED
     return PushOutcome(
         kind=verdict.kind,
-        reason=printable(finding.reason, REASON_LIMIT),
+        reason=printable(finding.reason, REASON_LIMIT) or ("" if is_accepted else f"HTTP {answer.status}"),
         http_status=answer.status,
         provider_id=printable(finding.provider_id, DETAIL_LIMIT),
         detail=printable(finding.detail, DETAIL_LIMIT),
@@ -94,7 +96,10 @@ def text_of(parsed: Mapping[str, Any], name: str) -> str:
 
 def printable(text: str, limit: int) -> str:
     """At most `limit` characters, none of which can change how a page or a log reads (control, bidi, surrogates)."""
-    return "".join(character if character.isprintable() else " " for character in text[:limit]).strip()
+    text = text[:limit]
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    return text.strip()
 
 
 def body_excerpt(answer: HttpAnswer) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from devices.push_services import PushService
 from messaging.providers.answers import (
+    ACCEPTED,
     FIXED_HOST_FAILURES,
     Finding,
     Verdict,
@@ -219,7 +220,7 @@ def parse_answer(answer: HttpAnswer) -> PushOutcome:
         return judge_failure(answer, FIXED_HOST_FAILURES)
     apns_id = answer.headers.get("apns-id", "")
     if 200 <= answer.status < 300:
-        return judge(answer, Verdict(OutcomeKind.ACCEPTED), Finding(provider_id=apns_id))
+        return judge(answer, ACCEPTED, Finding(provider_id=apns_id))
     parsed = json_object(answer.body)
     reason = text_of(parsed, "reason")
     verdict = _BY_REASON.get((answer.status, reason)) or _by_status(answer.status)

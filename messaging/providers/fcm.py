@@ -14,6 +14,7 @@ from typing import Any
 
 from devices.push_services import PushService
 from messaging.providers.answers import (
+    ACCEPTED,
     FIXED_HOST_FAILURES,
     Finding,
     Verdict,
@@ -208,7 +209,7 @@ def parse_answer(answer: HttpAnswer) -> PushOutcome:
     if 200 <= answer.status < 300:
         name = _MESSAGE_NAME.search(answer.body)
         accepted = Finding(provider_id=name[1].decode("utf-8", "replace") if name else "")
-        return judge(answer, Verdict(OutcomeKind.ACCEPTED), accepted)
+        return judge(answer, ACCEPTED, accepted)
     error = json_object(answer.body).get("error")
     if not isinstance(error, dict):
         return judge(answer, _by_status(answer.status), Finding(detail=body_excerpt(answer)))

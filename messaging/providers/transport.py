@@ -29,6 +29,7 @@ CONNECT_TIMEOUT_MS = 10_000
 MAX_REFUSALS = 3
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _EPOLL_MASK = {
+    pycurl.POLL_NONE: 0,
     pycurl.POLL_IN: select.EPOLLIN,
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
@@ -334,12 +335,11 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
     HTTP/1.1's reason phrase, where WNS writes "Domain Blocked", stands under ":reason".
     """
     headers: dict[str, str] = {}
-    for line in lines:
-        text = line.decode("latin-1")
-        if text.startswith("HTTP/"):
-            headers = {":reason": text.partition(" ")[2][3:].strip()}
+    for line in b"".join(lines).decode("latin-1").split("\r\n"):
+        if line.startswith("HTTP/"):
+            headers = {":reason": line.partition(" ")[2][3:].strip()}
             continue
-        name, colon, content = text.partition(":")
+        name, colon, content = line.partition(":")
         if colon:
             headers[name.lower()] = content.strip()
     return headers

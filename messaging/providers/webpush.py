@@ -10,7 +10,15 @@ from time import monotonic
 
 from devices.push_services import PushService
 from devices.push_urls import InvalidPushUrl, PushUrlPolicy, canonical_push_url
-from messaging.providers.answers import DEVICE_HOST_FAILURES, Finding, Verdict, body_excerpt, judge, judge_failure
+from messaging.providers.answers import (
+    ACCEPTED,
+    DEVICE_HOST_FAILURES,
+    Finding,
+    Verdict,
+    body_excerpt,
+    judge,
+    judge_failure,
+)
 from messaging.providers.base import (
     Envelope,
     HttpAnswer,
@@ -172,9 +180,9 @@ def parse_answer(answer: HttpAnswer) -> PushOutcome:
     if answer.failure is not None:
         return judge_failure(answer, DEVICE_HOST_FAILURES)
     if 200 <= answer.status < 300:
-        return judge(answer, Verdict(OutcomeKind.ACCEPTED), Finding(provider_id=answer.headers.get("location", "")))
+        return judge(answer, ACCEPTED, Finding(provider_id=answer.headers.get("location", "")))
     verdict = _BY_STATUS.get(answer.status) or (_RETRY if answer.status >= 500 else _FAIL_DEVICE)
-    return judge(answer, verdict, Finding(reason=f"HTTP {answer.status}", detail=body_excerpt(answer)))
+    return judge(answer, verdict, Finding(detail=body_excerpt(answer)))
 
 
 def _read_subscription(token: str, policy: PushUrlPolicy) -> _Subscription:

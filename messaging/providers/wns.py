@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from devices.push_services import PushService
 from devices.push_urls import InvalidPushUrl, PushUrlPolicy, canonical_push_url
 from messaging.providers.answers import (
+    ACCEPTED,
     DEVICE_HOST_FAILURES,
     Finding,
     Verdict,
@@ -188,12 +189,12 @@ def parse_answer(answer: HttpAnswer) -> PushOutcome:
 def _verdict(answer: HttpAnswer, description: str) -> tuple[Verdict, str]:
     if 200 <= answer.status < 300:
         wns_status = answer.headers.get("x-wns-status", "").strip().lower()
-        return _BY_WNS_STATUS.get(wns_status, (Verdict(OutcomeKind.ACCEPTED), ""))
+        return _BY_WNS_STATUS.get(wns_status, (ACCEPTED, ""))
     words = f"{description} {answer.headers.get(':reason', '')} {body_excerpt(answer)}".lower()
     if answer.status == 410 and _DOMAIN_BLOCKED in words:
         return _PAUSE, "Domain Blocked"
     verdict = _BY_STATUS.get(answer.status) or (_RETRY if answer.status >= 500 else _FAIL_DEVICE)
-    return verdict, f"HTTP {answer.status}"
+    return verdict, ""
 
 
 def _toast(notification: WindowsNotification) -> ElementTree.Element:

@@ -120,7 +120,7 @@ def test_limit_counts_the_bytes_of_keys_and_values() -> None:
         (400, error("INVALID_ARGUMENT"), OutcomeKind.FAIL_MESSAGE, "INVALID_ARGUMENT"),
         (404, error("NOT_FOUND", "UNREGISTERED"), OutcomeKind.GONE, "UNREGISTERED"),
         (404, error("NOT_FOUND"), OutcomeKind.PAUSE, "NOT_FOUND"),
-        (404, b"<html>404</html>", OutcomeKind.PAUSE, ""),
+        (404, b"<html>404</html>", OutcomeKind.PAUSE, "HTTP 404"),
         (403, error("PERMISSION_DENIED", "SENDER_ID_MISMATCH"), OutcomeKind.FAIL_DEVICE, "SENDER_ID_MISMATCH"),
         (403, error("PERMISSION_DENIED"), OutcomeKind.PAUSE, "PERMISSION_DENIED"),
         (403, error("SERVICE_DISABLED"), OutcomeKind.PAUSE, "SERVICE_DISABLED"),
@@ -131,10 +131,10 @@ def test_limit_counts_the_bytes_of_keys_and_values() -> None:
         (503, error("UNAVAILABLE", "UNAVAILABLE"), OutcomeKind.RETRY, "UNAVAILABLE"),
         (500, error("INTERNAL", "INTERNAL"), OutcomeKind.RETRY, "INTERNAL"),
         (500, error("UNKNOWN", "UNSPECIFIED_ERROR"), OutcomeKind.RETRY, "UNSPECIFIED_ERROR"),
-        (502, b"<!doctype html><title>Error 502</title>", OutcomeKind.RETRY, ""),
-        (504, b"\xff\xfe\x00", OutcomeKind.RETRY, ""),
+        (502, b"<!doctype html><title>Error 502</title>", OutcomeKind.RETRY, "HTTP 502"),
+        (504, b"\xff\xfe\x00", OutcomeKind.RETRY, "HTTP 504"),
         (418, error("TEAPOT", "NEW_REASON"), OutcomeKind.FAIL_DEVICE, "NEW_REASON"),
-        (302, b"", OutcomeKind.FAIL_DEVICE, ""),
+        (302, b"", OutcomeKind.FAIL_DEVICE, "HTTP 302"),
     ],
 )  # fmt: skip
 def test_answers_by_the_table(status: int, body: object, kind: OutcomeKind, reason: str) -> None:
