@@ -55,7 +55,7 @@ def application_view(view: ConsoleView[P]) -> Callable[..., HttpResponse]:
         if application is None:
             raise Http404
         request.application = application  # type: ignore[attr-defined]
-        request.may_send = may_send(request.user, application)  # type: ignore[attr-defined,arg-type]
+        request.may_send = may_send(request.user, application)  # type: ignore[attr-defined]
         return view(request, *args, **kwargs)  # type: ignore[arg-type]
 
     return guarded

@@ -21,7 +21,8 @@ def time_zone_is_utc(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
 @register()
 def jobs_end_before_they_are_retried(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """django-q2 gives a job to a second worker after `retry` seconds, whether or not the first still works on it."""
-    timeout, retry = settings.Q_CLUSTER["timeout"], settings.Q_CLUSTER["retry"]
+    queue: dict[str, Any] = settings.Q_CLUSTER
+    timeout, retry = queue["timeout"], queue["retry"]
     if timeout < retry:
         return []
     return [
@@ -35,7 +36,7 @@ def jobs_end_before_they_are_retried(app_configs: Sequence[AppConfig] | None, **
 
 @register(Tags.security, deploy=True)
 def loopback_push_is_for_this_machine(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """With CLARION_ALLOW_LOOPBACK_PUSH any device may have us connect to services of this machine (reliability.md 2.1)."""
+    """With CLARION_ALLOW_LOOPBACK_PUSH any device may have us connect to services of this machine."""
     if not (settings.ALLOW_LOOPBACK_PUSH and settings.IS_HTTPS):
         return []
     return [

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.form_fields import FIELD_OF_HEADER, HEADER_FIELDS, HeaderRow, HeaderRowsField, PlainText
 from console.wall_clock import Moment, RepeatedHour, SkippedHour, moment_at, zone_names
+from devices.channels import channel_name
 from devices.errors import ApiError
 from devices.models import Application
 from devices.push_services import Os, OsMask
@@ -159,7 +160,7 @@ class ComposeForm(forms.Form):
     def live_errors(self) -> dict[str, list[str]]:
         """Errors by field, "" where there is none: while typing, an empty field is not yet a mistake."""
         return {
-            name: list(self.errors.get(name, [])) if self[name].value() or name == "send_on" else []
+            name: [str(error) for error in self.errors.get(name, [])] if self[name].value() or name == "send_on" else []
             for name in self.fields
         }
 

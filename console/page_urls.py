@@ -8,7 +8,7 @@ from django.urls import include, path
 from console import audit  # noqa: F401  # its receivers record sign-ins from the first request on
 from console.views import account, compose, dashboard, devices, health, home, messages, providers
 
-_application = [
+application_urls = [
     path("", dashboard.overview, name="dashboard"),
     path("compose/", compose.compose, name="compose"),
     path("compose/preview/", compose.preview, name="compose_preview"),
@@ -30,5 +30,5 @@ urlpatterns = [
     path("login/", account.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("health", health.health, name="health"),
-    path("apps/<uuid:application_id>/", include(_application)),
+    path("apps/<uuid:application_id>/", include(application_urls)),
 ]

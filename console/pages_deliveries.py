@@ -9,7 +9,7 @@ from devices.push_services import PushService
 from messaging.ledger import deliveries_of
 from messaging.models import Delivery, DeliveryOutcome, Occurrence
 
-PAGE_LENGTH = 50
+PAGE_LENGTH = 25
 #: registrations whose id begins with what was typed; more are not worth looking through
 _MOST_FOUND = 200
 

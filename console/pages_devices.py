@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import Prefetch, Q
@@ -101,7 +102,7 @@ def provider_views(application: Application) -> list[ProviderView]:
     ]
 
 
-def _lanes(application: Application) -> list[Lane]:
+def _lanes(application: Application) -> Sequence[Lane]:
     """Lanes worth a line; a throttle whose time has passed counts as open. Web Push has one per push server."""
     lanes = list(application.lanes.annotate(read_at=Now()).order_by("push_service", "origin")[:100])
     for lane in lanes:

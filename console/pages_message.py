@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from console.models import AuditEntry
 from console.pages import WorkersView, workers_view
 from console.pages_compose import Payload, payloads_of
-from console.pages_messages import State, Tone, author_of, state_of
+from console.pages_messages import State, author_of, state_of
 from console.reasons import Explanation, explain
 from devices.models import Application
 from devices.push_services import Os, PushService
@@ -93,16 +93,12 @@ def progress_of(message: Message, occurrence: Occurrence, application: Applicati
 
 def _whole(occurrence: Occurrence, by_service: dict[PushService, Ledger]) -> Ledger:
     """One reading of the batches serves the total and its parts, so that the table on the page adds up."""
-    parts = by_service.values()
-    if occurrence.closed_at is not None or not parts:
-        parts_or_own: list[Ledger | Occurrence] = [occurrence]
-    else:
-        parts_or_own = [*parts]
+    parts: list[Ledger | Occurrence] = [occurrence] if occurrence.closed_at is not None else [*by_service.values()]
     return Ledger(
-        targeted=sum(part.targeted for part in parts_or_own),
-        accepted=sum(part.accepted for part in parts_or_own),
-        failed=sum(part.failed for part in parts_or_own),
-        skipped=sum(part.skipped for part in parts_or_own),
+        targeted=sum(part.targeted for part in parts),
+        accepted=sum(part.accepted for part in parts),
+        failed=sum(part.failed for part in parts),
+        skipped=sum(part.skipped for part in parts),
     )
 
 
@@ -202,6 +198,3 @@ def timeline_of(message: Message, occurrence: Occurrence, application: Applicati
 def may_cancel(message: Message) -> bool:
     """Whether cancelling would change anything."""
     return message.status == MessageStatus.SCHEDULED
-
-
-__all__ = ["Progress", "Tone", "may_cancel", "payloads_sent", "progress_of", "shown_occurrence", "timeline_of"]

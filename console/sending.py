@@ -48,6 +48,6 @@ def _wait_for_turn(form_token: str) -> None:
 
 def _sent_forms(session: SessionBase) -> dict[str, str]:
     """As stored now: this request's own copy may be older than the lock."""
-    stored = type(session)(session.session_key)  # type: ignore[call-arg]
+    stored = type(session)(session.session_key)
     sent: dict[str, str] = stored.get(_KEY, {})
     return sent

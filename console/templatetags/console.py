@@ -23,22 +23,25 @@ def relative(moment: datetime | None) -> str:
     distance = moment - timezone.now()
     if abs(distance) < timedelta(seconds=2):
         return "just now"
-    words = duration(abs(distance))
-    return f"in {words}" if distance > timedelta() else f"{words} ago"
+    if distance > timedelta():
+        return f"in {duration(distance)}"
+    return f"{_words(-distance, units=1)} ago"
 
 
 @register.filter
 def duration(length: timedelta | None) -> str:
     """`3 h 12 min`: the two largest units that count."""
-    if length is None:
-        return ""
+    return "" if length is None else _words(length, units=2)
+
+
+def _words(length: timedelta, *, units: int) -> str:
     left = max(0, round(length.total_seconds()))
     words = []
     for seconds, unit in _UNITS:
         if left >= seconds:
             words.append(f"{left // seconds} {unit}")
             left %= seconds
-    return " ".join(words[:2]) or "0 s"
+    return " ".join(words[:units]) or "0 s"
 
 
 @register.filter

@@ -46,7 +46,7 @@ def list_messages(request: ConsoleRequest) -> HttpResponse:
         {
             "page": message_list(request.application, status, search, number_of(request.GET.get("before"))),
             "status": status,
-            "statuses": StatusFilter,
+            "statuses": list(StatusFilter),  # a template would call the class
             "search": search,
             "query": urlencode({"status": status.value, "q": search}),
         },

@@ -1,0 +1,166 @@
+"""Who reaches what: every address of the console, as oneself, for another application, and signed out."""
+
+from __future__ import annotations
+
+import re
+import time
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern
+
+from console import page_urls
+from devices.models import Application
+from devices.push_services import PushService
+from messaging.models import Lane
+from tests.console.rows import PASSWORD, address, make_message, make_sending
+from tests.factories import make_application
+
+#: route below /apps/<id>/ -> method; a route that is missing here fails the test
+ROUTES = {
+    "": "get",
+    "compose/": "get",
+    "compose/preview/": "post",
+    "compose/header-row/": "get",
+    "compose/send/": "post",
+    "messages/": "get",
+    "messages/<uuid:message_id>/": "get",
+    "messages/<uuid:message_id>/progress/": "get",
+    "messages/<uuid:message_id>/deliveries/": "get",
+    "messages/<uuid:message_id>/confirm-cancel/": "get",
+    "messages/<uuid:message_id>/cancel/": "post",
+    "devices/": "get",
+    "providers/": "get",
+    "providers/lanes/<int:lane_id>/resume/": "post",
+}
+
+
+def filled_route(route: str, application: Application) -> str:
+    """The route with ids of the application's own message and lane."""
+    message = make_message(application)
+    make_sending(message)
+    lane, _ = Lane.objects.get_or_create(application=application, push_service=PushService.FCM)
+    return route.replace("<uuid:message_id>", str(message.message_id)).replace("<int:lane_id>", str(lane.pk))
+
+
+def test_every_address_of_an_application_has_a_case() -> None:
+    routes = {str(entry.pattern) for entry in page_urls.application_urls if isinstance(entry, URLPattern)}
+
+    assert routes == set(ROUTES)
+
+
+@pytest.mark.parametrize(("route", "method"), ROUTES.items())
+def test_a_member_reaches_their_own_application(
+    page: Client, application: Application, route: str, method: str
+) -> None:
+    response = getattr(page, method)(address(application, filled_route(route, application)))
+
+    assert response.status_code in (200, 302)
+    assert not response.headers.get("Location", "").startswith("/login/")
+    assert response["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(("route", "method"), ROUTES.items())
+def test_another_application_answers_as_if_absent(page: Client, db: None, route: str, method: str) -> None:
+    other = make_application("Somebody else's")
+
+    foreign = getattr(page, method)(address(other, filled_route(route, other)))
+    absent = getattr(page, method)(f"/apps/{uuid4()}/{filled_route(route, other)}")
+
+    assert foreign.status_code == absent.status_code == 404
+    # the CSRF token is masked anew in every answer
+    assert re.sub(rb"[A-Za-z0-9]{64}", b"", foreign.content) == re.sub(rb"[A-Za-z0-9]{64}", b"", absent.content)
+
+
+@pytest.mark.parametrize(("route", "method"), [(route, method) for route, method in ROUTES.items() if "<" in route])
+def test_ids_of_another_application_are_absent_in_ones_own(
+    page: Client, application: Application, route: str, method: str
+) -> None:
+    foreign_ids = filled_route(route, make_application("Somebody else's"))
+
+    assert getattr(page, method)(address(application, foreign_ids)).status_code == 404
+
+
+@pytest.mark.parametrize(("route", "method"), ROUTES.items())
+def test_a_stranger_is_asked_to_sign_in(client: Client, application: Application, route: str, method: str) -> None:
+    response = getattr(client, method)(address(application, filled_route(route, application)))
+
+    assert response.status_code == 302
+    assert response["Location"].startswith("/login/?next=")
+
+
+def test_a_person_who_may_not_send_cannot_cancel_or_resume(
+    page: Client, application: Application, marketer: User
+) -> None:
+    marketer.memberships.update(may_send=False)
+
+    for route in ("messages/<uuid:message_id>/cancel/", "providers/lanes/<int:lane_id>/resume/"):
+        assert page.post(address(application, filled_route(route, application))).status_code == 403
+
+
+def test_a_post_without_csrf_token_is_refused(application: Application, marketer: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(marketer)
+
+    assert browser.post(address(application, "compose/")).status_code == 403
+
+
+def test_the_login_page_follows_next_on_this_host_only(client: Client, marketer: User) -> None:
+    answer = client.post("/login/?next=https://evil.example/", {"username": "maria", "password": PASSWORD})
+
+    assert answer["Location"] == "/"
+
+
+def test_the_first_page_opens_the_first_application(page: Client, application: Application) -> None:
+    assert page.get("/")["Location"] == address(application)
+
+
+def test_an_idle_session_ends_after_an_hour(page: Client, application: Application) -> None:
+    page.get(address(application))
+    session = page.session
+    session["seen_at"] = int(time.time()) - 3601
+    session.save()
+
+    assert page.get(address(application))["Location"].startswith("/login/")
+
+
+def test_a_session_ends_after_twelve_hours_of_work(page: Client, application: Application) -> None:
+    page.get(address(application))
+    session = page.session
+    session["began_at"] = int(time.time()) - 12 * 3600 - 1
+    session.save()
+
+    assert page.get(address(application))["Location"].startswith("/login/")
+
+
+def test_polling_does_not_keep_a_session_alive(page: Client, application: Application) -> None:
+    page.get(address(application))
+    session = page.session
+    session["seen_at"] = long_ago = int(time.time()) - 1800
+    session.save()
+
+    page.get(address(application), headers={"HX-Request": "true"})
+    assert page.session["seen_at"] == long_ago
+    page.get(address(application))
+    assert page.session["seen_at"] > long_ago
+
+
+def test_a_fragment_of_an_ended_session_moves_the_page_to_the_login(client: Client, application: Application) -> None:
+    answer = client.get(
+        address(application),
+        headers={"HX-Request": "true", "HX-Current-URL": f"http://testserver{address(application, 'devices/')}"},
+    )
+
+    assert answer["HX-Redirect"].startswith("/login/?next=%2Fapps%2F")
+    assert answer.content == b""
+
+
+def test_too_many_wrong_passwords_close_the_login_for_this_name_and_address(client: Client, marketer: User) -> None:
+    for _ in range(8):
+        answer = client.post("/login/", {"username": "maria", "password": "wrong"})
+
+    assert answer.status_code == 429
+    assert b"Too many wrong passwords" in answer.content
+    assert client.post("/login/", {"username": "maria", "password": PASSWORD}).status_code == 429

@@ -1,0 +1,204 @@
+"""What pages show of messages, devices and providers, in a number of queries that does not grow with the rows."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from console.models import AuditEntry
+from devices.models import Application
+from devices.push_services import PushService
+from messaging import heartbeat
+from messaging.models import Lane, LaneState, Message, MessageStatus
+from tests.console.rows import address, make_delivery, make_done, make_message, make_occurrence, make_sending
+from tests.factories import make_registration
+
+
+def queries(page: Client, path: str) -> int:
+    """Queries of one page load."""
+    with CaptureQueriesContext(connection) as captured:
+        assert page.get(path).status_code == 200
+    return len(captured)
+
+
+def fill(application: Application, rows: int) -> Message:
+    """Messages in every state, devices with channels, outcomes; the last finished message."""
+    for _ in range(rows):
+        make_occurrence(make_message(application))
+        make_sending(make_message(application))
+        make_registration(application, "ANDROID", ("default", "news"))
+        message = make_message(application, status=MessageStatus.PUBLISHED)
+        make_done(message)
+    occurrence = message.occurrences.get()
+    for number, registration in enumerate(application.registrations.all()):
+        make_delivery(occurrence, registration, "gone" if number % 2 else "accepted", "UNREGISTERED" * (number % 2))
+    return message
+
+
+@pytest.mark.parametrize("name", ["", "compose/", "messages/", "messages/{message}/", "devices/", "providers/"])
+def test_more_rows_cost_no_more_queries(page: Client, application: Application, name: str) -> None:
+    few = fill(application, 1)
+    page.get(address(application))  # the first request of a session notes its beginning
+    before = queries(page, address(application, name.format(message=few.message_id)))
+
+    many = fill(application, 4)
+
+    assert queries(page, address(application, name.format(message=many.message_id))) == before
+
+
+def test_the_ledger_adds_up_while_sending(page: Client, application: Application) -> None:
+    message = make_message(application)
+    make_sending(message, targeted=10, accepted=4, failed=1)
+
+    html = page.get(address(application, f"messages/{message.message_id}/")).content.decode()
+
+    for word, number in (("targeted", 10), ("pending", 5), ("accepted", 4), ("failed", 1), ("skipped", 0)):
+        assert f'data-ledger="{word}">{number}<' in html
+
+
+def test_polling_goes_on_until_nothing_is_pending(page: Client, application: Application) -> None:
+    moving, finished = make_message(application), make_message(application, status=MessageStatus.PUBLISHED)
+    make_sending(moving)
+    make_done(finished)
+
+    answers = [
+        page.get(address(application, f"messages/{message.message_id}/progress/"), headers={"HX-Request": "true"})
+        for message in (moving, finished)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 286]
+    assert b"every 1s" in answers[0].content
+    assert b"every 1s" not in answers[1].content
+
+
+def test_failures_say_what_they_mean(page: Client, application: Application) -> None:
+    message = make_message(application, status=MessageStatus.PUBLISHED)
+    occurrence = make_done(message)
+    make_delivery(occurrence, application.registrations.all()[0], "gone", "UNREGISTERED")
+
+    html = page.get(address(application, f"messages/{message.message_id}/")).content.decode()
+
+    assert "UNREGISTERED" in html
+    assert "The app was removed from the device" in html
+
+
+def test_devices_are_found_by_the_beginning_of_their_id_and_by_reason(page: Client, application: Application) -> None:
+    message = make_message(application, status=MessageStatus.PUBLISHED)
+    occurrence = make_done(message)
+    gone = make_registration(application, device_id="kitchen-1")
+    make_delivery(occurrence, gone, "gone", "UNREGISTERED")
+    make_delivery(occurrence, make_registration(application, device_id="kitchen-2"))
+    make_delivery(occurrence, make_registration(application, device_id="garden-1"))
+    path = address(application, f"messages/{message.message_id}/deliveries/")
+
+    by_id = page.get(path, {"device": "kitchen"}, headers={"HX-Request": "true"}).content.decode()
+    by_reason = page.get(path, {"reason": "UNREGISTERED"}, headers={"HX-Request": "true"}).content.decode()
+
+    assert ("kitchen-1" in by_id, "kitchen-2" in by_id, "garden-1" in by_id) == (True, True, False)
+    assert ("kitchen-1" in by_reason, "kitchen-2" in by_reason) == (True, False)
+
+
+def test_a_partly_failed_message_is_not_called_failed(page: Client, application: Application) -> None:
+    make_done(make_message(application, status=MessageStatus.PUBLISHED), accepted=9, failed=1)
+
+    assert "Done, partly failed" in page.get(address(application, "messages/")).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [("sending", {"b"}), ("scheduled", {"a"}), ("done", {"c"}), ("failed", set()), ("all", set("abc"))],
+)
+def test_messages_are_listed_by_status(page: Client, application: Application, status: str, shown: set[str]) -> None:
+    make_occurrence(make_message(application, "text a"))
+    make_sending(make_message(application, "text b"))
+    make_done(make_message(application, "text c", status=MessageStatus.PUBLISHED))
+
+    html = page.get(address(application, "messages/"), {"status": status}).content.decode()
+
+    assert {letter for letter in "abc" if f"text {letter}" in html} == shown
+
+
+def test_messages_are_found_by_text_and_by_id(page: Client, application: Application) -> None:
+    wanted = make_message(application, "Spring sale")
+    make_message(application, "Opening hours")
+
+    for search in ("spring", wanted.wire_id):
+        html = page.get(address(application, "messages/"), {"q": search}).content.decode()
+        assert ("Spring sale" in html, "Opening hours" in html) == (True, False)
+
+
+def test_the_list_goes_on_where_the_page_ended(page: Client, application: Application) -> None:
+    for number in range(51):
+        make_message(application, f"message number {number:02}")
+
+    first = page.get(address(application, "messages/"))
+    older = page.get(address(application, "messages/"), {"before": first.context["page"].next_before})
+
+    assert len(first.context["page"].rows) == 50
+    assert [row.text for row in older.context["page"].rows] == ["message number 00"]
+
+
+@pytest.mark.parametrize(
+    "query", ["before=x", "before=99999999999999999999", "status=none", "q=%00", "after=-1", "n=0"]
+)
+def test_an_edited_address_is_no_error(page: Client, application: Application, query: str) -> None:
+    message = make_message(application)
+
+    for name in ("messages/", "devices/", f"messages/{message.message_id}/"):
+        assert page.get(address(application, f"{name}?{query}")).status_code == 200
+
+
+def test_cancelling_is_confirmed_done_and_audited(page: Client, application: Application) -> None:
+    message = make_message(application)
+    make_occurrence(message)
+    path = address(application, f"messages/{message.message_id}/")
+
+    assert b"No device gets it" in page.get(f"{path}confirm-cancel/").content
+    page.post(f"{path}cancel/")
+
+    message.refresh_from_db()
+    assert message.status == MessageStatus.CANCELLED
+    assert AuditEntry.objects.filter(action="message.cancel", subject=message.wire_id, actor="maria").count() == 1
+    assert b"nothing to cancel" in page.post(f"{path}cancel/", follow=True).content
+
+
+def test_a_paused_lane_says_why_and_is_resumed(page: Client, application: Application) -> None:
+    lane = Lane.objects.create(
+        application=application, push_service=PushService.APNS, state=LaneState.PAUSED, paused_because="Key revoked."
+    )
+
+    assert b"Key revoked." in page.get(address(application, "providers/")).content
+    page.post(address(application, f"providers/lanes/{lane.pk}/resume/"))
+
+    lane.refresh_from_db()
+    assert lane.state == LaneState.OPEN
+    assert AuditEntry.objects.filter(action="lane.resume").get().before["because"] == "Key revoked."
+
+
+def test_waiting_messages_without_workers_raise_a_banner(page: Client, application: Application) -> None:
+    make_sending(make_message(application))
+
+    assert b"No worker: 1 message waiting" in page.get(address(application)).content
+
+
+def test_simulated_providers_are_labelled(page: Client, application: Application) -> None:
+    Application.objects.update(is_simulated=True)
+    message = make_message(application)
+    make_sending(message)
+
+    for name in ("", "compose/", f"messages/{message.message_id}/", "devices/", "providers/"):
+        assert b'class="sim"' in page.get(address(application, name)).content
+
+
+def test_health_reports_the_ages_of_heartbeats(client: Client, db: None) -> None:
+    assert client.get("/health").status_code == 503
+
+    heartbeat.announce("a", kind="workers", workers=2)
+    heartbeat.announce("b", kind="ticker")
+
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["database"] == "ok"
+    assert set(answer.json()["seconds_since_heartbeat"]) == {"ticker", "workers"}
