@@ -31,6 +31,13 @@ class MessageStatus(models.TextChoices):
     FAILED = "FAILED", "Failed"
 
 
+class InDoubtPolicy(models.TextChoices):
+    """What to do when a request left and no answer came: it may have been delivered (reliability.md P5)."""
+
+    RESEND = "resend", "Send again (may show twice)"
+    SKIP = "skip", "Do not send again (may be lost)"
+
+
 class Message(models.Model):
     """What somebody published. Created and cancelled only by `messaging.publishing`."""
 
@@ -48,6 +55,11 @@ class Message(models.Model):
     publish_at = models.DateTimeField(null=True)
     repeat_every = models.DurationField(null=True)
     repeat_expires_at = models.DateTimeField(null=True)
+    cron = models.CharField(max_length=100, blank=True)  #: wall-clock repeat, five fields; "" for none
+    cron_zone = models.CharField(max_length=64, blank=True)  #: IANA zone of `cron`
+    ttl = models.DurationField(null=True)  #: from an occurrence's due time; nothing is sent after it
+    in_doubt = models.CharField(max_length=8, choices=InDoubtPolicy, default=InDoubtPolicy.RESEND)
+    requests_per_second = models.IntegerField(null=True)  #: at most, over all workers
     status = models.CharField(max_length=12, choices=MessageStatus, default=MessageStatus.SCHEDULED)
     error_message = models.TextField(blank=True)
     content_version = models.IntegerField(default=1)
@@ -86,7 +98,8 @@ class Occurrence(models.Model):
     """
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="occurrences")
-    n = models.IntegerField(default=1)
+    n = models.IntegerField(default=1)  #: firing of the series
+    retry_no = models.IntegerField(default=0)  #: 0 the firing itself, above: its failed devices once more
     due_at = models.DateTimeField()
     state = models.CharField(max_length=10, choices=OccurrenceState, default=OccurrenceState.SCHEDULED)
     skip_reason = models.CharField(max_length=64, blank=True)
@@ -94,6 +107,7 @@ class Occurrence(models.Model):
     planned_through = models.BigIntegerField(default=0)  #: registration ids up to here are in batches
     planned_at = models.DateTimeField(null=True)  #: planning ended
     claimed_at = models.DateTimeField(null=True)
+    paused_at = models.DateTimeField(null=True)  #: somebody paused it; null when it may be sent
     first_request_at = models.DateTimeField(null=True)
     last_outcome_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)  #: nothing is pending any more
@@ -104,7 +118,7 @@ class Occurrence(models.Model):
 
     class Meta:
         ordering = ["-due_at", "-id"]
-        constraints = [models.UniqueConstraint(fields=["message", "n"], name="occurrence_unique_n")]
+        constraints = [models.UniqueConstraint(fields=["message", "n", "retry_no"], name="occurrence_unique_n")]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(state="scheduled"), name="occurrence_due"),
             models.Index(
@@ -139,6 +153,7 @@ class Batch(models.Model):
     turn = models.BigIntegerField(default=0)  #: place in the queue, see `messaging.fanout`
     tries = models.SmallIntegerField(default=0)  #: requests each of its devices has already had
     attempt = models.IntegerField(default=0)
+    begun = models.IntegerField(default=0)  #: in_doubt "skip": of the first so many ids a request may have left
     owner = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True)
     targeted = models.IntegerField()
@@ -166,6 +181,7 @@ class DeliveryOutcome(models.TextChoices):
     EXHAUSTED = "exhausted", "Failed after retries"
     EXPIRED = "expired", "Expired before it could be sent"
     DROPPED = "dropped", "Dropped by the push service"
+    UNKNOWN = "unknown", "No answer, not sent again"
     UNREGISTERED = "unregistered", "Unregistered meanwhile"
     CANCELLED = "cancelled", "Cancelled"
     NOT_SENDABLE = "not_sendable", "Cannot be sent to this device"
