@@ -177,6 +177,11 @@ class H2Server:
         """The server's origin."""
         return f"https://localhost:{self.port}"
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all requests so far, sorted."""
+        return sorted(request.path for request in self.requests)
+
     def call_soon(self, step: Callable[[], None]) -> None:
         """Run a step in the server's thread."""
         self._loop.call_soon_threadsafe(step)

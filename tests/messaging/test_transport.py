@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
@@ -14,6 +15,7 @@ from messaging.providers.base import HttpAnswer, HttpRequest, TransportFailure
 from messaging.providers.transport import BODY_LIMIT, CurlTransport, TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200, make_certificate
 
+OpenTransport = Callable[[TransportRules], CurlTransport]
 HEADERS = ("content-type: application/json", "authorization: bearer x")
 
 
@@ -35,7 +37,7 @@ def rules(certificate: Certificate) -> TransportRules:
 
 
 @pytest.fixture
-def open_transport() -> Iterator[Callable[[TransportRules], CurlTransport]]:
+def open_transport() -> Iterator[OpenTransport]:
     opened: list[CurlTransport] = []
 
     def open_one(rules: TransportRules) -> CurlTransport:
@@ -48,7 +50,7 @@ def open_transport() -> Iterator[Callable[[TransportRules], CurlTransport]]:
 
 
 @pytest.fixture
-def transport(rules: TransportRules, open_transport: Callable[[TransportRules], CurlTransport]) -> CurlTransport:
+def transport(rules: TransportRules, open_transport: OpenTransport) -> CurlTransport:
     return open_transport(rules)
 
 
@@ -68,15 +70,11 @@ def wait(transport: CurlTransport) -> dict[int, HttpAnswer]:
     return answers
 
 
-def paths_seen(server: H2Server) -> list[str]:
-    return sorted(request.path for request in server.requests)
-
-
 def test_requests_share_one_http2_connection(server: H2Server, transport: CurlTransport) -> None:
     answers = post(transport, server.url, *(f"/{n}" for n in range(50)))
 
     assert [answer.status for answer in answers.values()] == [200] * 50
-    assert paths_seen(server) == sorted(f"/{n}" for n in range(50))
+    assert server.paths == sorted(f"/{n}" for n in range(50))
     assert server.connections == 1
 
 
@@ -106,7 +104,6 @@ def test_answer_carries_headers_in_lower_case(server: H2Server, transport: CurlT
     answer = post(transport, server.url, "/")[0]
 
     assert (answer.status, answer.body, answer.headers["retry-after"]) == (429, b"slow", "20")
-    assert answer.elapsed_s > 0
 
 
 def test_interim_answers_are_not_the_verdict(server: H2Server, transport: CurlTransport) -> None:
@@ -138,7 +135,7 @@ def test_redirects_are_not_followed(server: H2Server, transport: CurlTransport, 
     answer = post(transport, server.url, "/")[0]
 
     assert answer.status == status
-    assert paths_seen(server) == ["/"]
+    assert server.paths == ["/"]
 
 
 def test_proxy_variables_of_the_environment_are_ignored(
@@ -151,7 +148,7 @@ def test_proxy_variables_of_the_environment_are_ignored(
 
 
 def test_silence_until_the_deadline_is_in_doubt(
-    server: H2Server, rules: TransportRules, open_transport: Callable[[TransportRules], CurlTransport]
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     server.behaviour = lambda request: None
     transport = open_transport(replace(rules, deadline_s=0.3))
@@ -176,11 +173,11 @@ def test_goaway_resends_only_what_was_not_processed(server: H2Server, transport:
 
     assert answers[0].failure is TransportFailure.IN_DOUBT
     assert [answers[1].status, answers[2].status] == [200, 200]
-    assert paths_seen(server) == ["/0", "/1", "/1", "/2", "/2"]
+    assert server.paths == ["/0", "/1", "/1", "/2", "/2"]
 
 
 def test_goaway_successor_does_not_wait_for_the_draining_connection(
-    server: H2Server, rules: TransportRules, open_transport: Callable[[TransportRules], CurlTransport]
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     def drain_for_ever(request: Request) -> None:
         if request.connection.number > 1:
@@ -207,7 +204,7 @@ def test_refused_stream_is_sent_again_at_once(server: H2Server, transport: CurlT
     server.behaviour = refuse_once
 
     assert post(transport, server.url, "/")[0].status == 200
-    assert paths_seen(server) == ["/", "/"]
+    assert server.paths == ["/", "/"]
 
 
 def test_stream_refused_again_and_again_was_not_sent(server: H2Server, transport: CurlTransport) -> None:
@@ -238,7 +235,7 @@ def test_lost_connection_is_in_doubt_and_never_resent(server: H2Server, transpor
     answer = post(transport, server.url, "/lost")[0]
 
     assert answer.failure is TransportFailure.IN_DOUBT
-    assert paths_seen(server).count("/lost") == 1
+    assert server.paths.count("/lost") == 1
 
 
 def test_reset_after_the_verdict_changes_nothing(server: H2Server, transport: CurlTransport) -> None:
@@ -265,7 +262,7 @@ def test_refused_connection_was_not_sent(transport: CurlTransport) -> None:
 
 
 def test_unknown_certificate_is_a_tls_failure(
-    server: H2Server, rules: TransportRules, open_transport: Callable[[TransportRules], CurlTransport]
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     transport = open_transport(replace(rules, ca_file=None))
 
@@ -277,13 +274,9 @@ def test_unknown_certificate_is_a_tls_failure(
 
 @pytest.mark.parametrize(("name", "days"), [("localhost", -1), ("other.example", 1)])
 def test_expired_or_foreign_certificate_is_a_tls_failure(
-    tmp_path_factory: pytest.TempPathFactory,
-    rules: TransportRules,
-    open_transport: Callable[[TransportRules], CurlTransport],
-    name: str,
-    days: int,
+    tmp_path: Path, rules: TransportRules, open_transport: OpenTransport, name: str, days: int
 ) -> None:
-    certificate = make_certificate(tmp_path_factory.mktemp("bad"), name, days=days)
+    certificate = make_certificate(tmp_path, name, days=days)
     server = H2Server(certificate).start()
     transport = open_transport(replace(rules, ca_file=certificate.file))
 
@@ -311,7 +304,7 @@ def test_plaintext_on_the_port_is_a_tls_failure(transport: CurlTransport) -> Non
 
 
 def test_loopback_is_a_forbidden_address_unless_allowed(
-    server: H2Server, rules: TransportRules, open_transport: Callable[[TransportRules], CurlTransport]
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     transport = open_transport(replace(rules, allow_loopback=False))
 
@@ -335,7 +328,7 @@ def test_only_https_is_spoken(server: H2Server, transport: CurlTransport) -> Non
 
 
 def test_warm_up_sends_one_request_alone_until_its_answer(
-    server: H2Server, rules: TransportRules, open_transport: Callable[[TransportRules], CurlTransport]
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     first_alone = threading.Event()
     server.behaviour = lambda request: first_alone.set()
@@ -345,11 +338,10 @@ def test_warm_up_sends_one_request_alone_until_its_answer(
     while not first_alone.is_set():
         transport.poll(0.05)
     transport.poll(0.1)
-    seen_before_the_answer = paths_seen(server)
+    seen_before_the_answer = server.paths
 
     server.behaviour = answer_200
-    first = server.requests[0]
-    first.connection.server.call_soon(lambda: first.answer(200))
+    server.call_soon(lambda: server.requests[0].answer(200))
     answers = wait(transport)
 
     assert seen_before_the_answer == ["/0"]
@@ -358,7 +350,7 @@ def test_warm_up_sends_one_request_alone_until_its_answer(
 
 
 def test_streams_beyond_the_servers_limit_wait_their_turn(
-    certificate: Certificate, rules: TransportRules, open_transport: Callable[[TransportRules], CurlTransport]
+    certificate: Certificate, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     server = H2Server(certificate, max_streams=3).start()
     transport = open_transport(rules)
@@ -390,8 +382,7 @@ def test_http1_server_gets_content_length_and_its_reason_phrase_is_kept(
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            return
+        def log_message(self, *_: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Handler) as http_server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
