@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django.fixtures import Settings
 
+from tests.console.static_files import serve_uncollected
 from tests.factories import ApiAccount, make_account
 
 
@@ -40,6 +43,12 @@ class Api:
     def delete(self, path: str, **options: Any) -> tuple[int, Any]:
         """DELETE."""
         return self.call("DELETE", path, **options)
+
+
+@pytest.fixture(autouse=True)
+def uncollected_static_files(settings: Settings, tmp_path: Path) -> None:
+    """WhiteNoise warns when the folder that `collectstatic` fills is missing."""
+    serve_uncollected(settings, tmp_path)
 
 
 @pytest.fixture

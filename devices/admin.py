@@ -1,0 +1,127 @@
+"""Data fixes for devices, channels and keys. Bounded pages, no secrets, and nothing here can send."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from devices.models import ApiKey, Application, Channel, DeviceRegistration, Subscription
+
+Row = TypeVar("Row", bound=Model)
+
+
+class BoundedPaginator(Paginator[Row]):
+    """Counts no further than people page: counting a million rows takes longer than showing fifty."""
+
+    @cached_property
+    def count(self) -> int:
+        """Rows found, at most 10,000."""
+        rows = self.object_list
+        return rows.order_by()[:10_000].count() if isinstance(rows, QuerySet) else len(rows)
+
+
+class BoundedAdmin(admin.ModelAdmin[Row]):
+    """Pages that cost the same whatever the table holds."""
+
+    list_per_page = 50
+    show_full_result_count = False
+    paginator = BoundedPaginator
+
+
+@admin.register(Application)
+class ApplicationAdmin(BoundedAdmin[Application]):
+    """Applications; deleting one would delete its devices and messages, so that is not offered."""
+
+    list_display = ("name", "application_id", "subdomain", "android_payload_style", "is_simulated", "created_at")
+    search_fields = ("name", "subdomain", "application_id")
+    readonly_fields = ("application_id", "is_simulated", "created_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
+        """Not here."""
+        return False
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(BoundedAdmin[ApiKey]):
+    """Permissions, expiry and revocation. Keys are made where they can be shown once: `create_application`."""
+
+    list_display = (
+        "label", "application", "client_type", "prefix", "may_register", "may_publish", "last_used_at", "revoked_at",
+    )  # fmt: skip
+    list_filter = ("client_type", "may_publish")
+    list_select_related = ("application",)
+    search_fields = ("label", "prefix", "application__name")
+    autocomplete_fields = ("application",)
+    readonly_fields = ("prefix", "pepper_id", "last_used_at", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A key made here could not be shown."""
+        return False
+
+
+@admin.register(Channel)
+class ChannelAdmin(BoundedAdmin[Channel]):
+    """Channels; to delete one would list its subscriptions, up to every device, so that is not offered."""
+
+    list_display = ("name", "application", "created_at")
+    list_select_related = ("application",)
+    search_fields = ("name",)
+    autocomplete_fields = ("application",)
+    readonly_fields = ("created_at",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
+        """Not here."""
+        return False
+
+
+class SubscriptionInline(admin.TabularInline[Subscription, DeviceRegistration]):
+    """Channels of one device: at most a hundred by the API's own limit."""
+
+    model = Subscription
+    autocomplete_fields = ("channel",)
+    extra = 0
+    max_num = 100
+
+
+@admin.register(DeviceRegistration)
+class DeviceRegistrationAdmin(BoundedAdmin[DeviceRegistration]):
+    """Devices. A token comes from its app alone, so it is shown shortened and cannot be changed."""
+
+    list_display = ("device_id", "application", "os", "push_service", "state", "gone_reason", "last_seen_at")
+    list_filter = ("os", "push_service", "state")
+    list_select_related = ("application",)
+    #: by equality: a search within a million device ids would read them all
+    search_fields = ("device_id__exact", "user_id__exact")
+    exclude = ("token",)
+    readonly_fields = (
+        "registration_id", "application", "short_token", "push_service", "token_set_at", "last_seen_at", "created_at",
+    )  # fmt: skip
+    inlines = (SubscriptionInline,)
+    ordering = ("-id",)
+
+    @admin.display(description="token")
+    def short_token(self, registration: DeviceRegistration) -> str:
+        """Enough to recognise it, not enough to send to it."""
+        return f"{registration.token[:8]}…"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Devices register through the API."""
+        return False
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(BoundedAdmin[Subscription]):
+    """Who listens to what."""
+
+    list_display = ("channel", "registration", "created_at")
+    list_select_related = ("channel", "registration")
+    search_fields = ("registration__device_id__exact",)
+    autocomplete_fields = ("channel",)
+    raw_id_fields = ("registration",)
+    readonly_fields = ("created_at",)
+    ordering = ("-id",)
