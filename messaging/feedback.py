@@ -130,8 +130,8 @@ def _insert_retries(entry: Progress) -> None:
         for (tries, wait_s), ids in waits.items():
             cursor.execute(
                 "INSERT INTO messaging_batch (occurrence_id, push_service, registration_ids, state, due_at, tries, "
-                "turn, attempt, owner, targeted, accepted, failed, skipped) "
-                "VALUES (%s, %s, %s, 'waiting', now() + make_interval(secs => %s), %s, %s, 0, '', %s, 0, 0, 0)",
+                "turn, attempt, begun, owner, targeted, accepted, failed, skipped) "
+                "VALUES (%s, %s, %s, 'waiting', now() + make_interval(secs => %s), %s, %s, 0, 0, '', %s, 0, 0, 0)",
                 [
                     entry.batch.occurrence_id,
                     entry.batch.push_service.value,
