@@ -113,6 +113,7 @@ def _queries_of_device_list(client: Client) -> int:
 def test_the_device_list_costs_the_same_for_more_devices(admin_client: Client) -> None:
     application = make_application()
     make_registration(application)
+    _queries_of_device_list(admin_client)  # the first page of a session reads what later ones have cached
     with_one = _queries_of_device_list(admin_client)
 
     for _ in range(40):
