@@ -25,6 +25,9 @@ BODY_LIMIT = 8192
 #: An idle connection is kept this long: APNs takes rapid reconnects for an attack.
 IDLE_CONNECTION_S = 3600
 CONNECT_TIMEOUT_MS = 10_000
+#: Devices may name any host below an allowed suffix, so what is kept per host has a bound.
+MAX_IDLE_CONNECTIONS = 64
+MAX_IDLE_ORIGINS = 1000
 #: A request that a server refused unprocessed (GOAWAY, REFUSED_STREAM) is sent again at once, this often.
 MAX_REFUSALS = 3
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
@@ -202,6 +205,7 @@ class CurlTransport:
         multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, self._rules.streams_per_connection)
         # A connection that drains after GOAWAY still counts; its successor must not wait for it.
         multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, 2 * self._rules.max_connections)
+        multi.setopt(pycurl.M_MAXCONNECTS, MAX_IDLE_CONNECTIONS)
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         return multi
 
@@ -218,6 +222,8 @@ class CurlTransport:
         name = url[: url.find("/", 8)]
         origin = self._origins.get(name)
         if origin is None:
+            if len(self._origins) >= MAX_IDLE_ORIGINS:
+                self._origins = {known: busy for known, busy in self._origins.items() if busy.active}
             window = 1 if self._rules.warm_up else self._full_window()
             origin = self._origins[name] = _Origin(window)
         return origin

@@ -43,6 +43,9 @@ MAX_TTL_S = 2_592_000
 _VAPID_LIFE = timedelta(hours=12)
 _VAPID_RENEW_S = 6 * 3600
 
+#: Devices may name any host below an allowed suffix, so what is kept per host has a bound.
+MAX_ORIGINS = 1000
+
 _GONE = Verdict(OutcomeKind.GONE)
 _FAIL_DEVICE = Verdict(OutcomeKind.FAIL_DEVICE)
 _RETRY = Verdict(OutcomeKind.RETRY, 10.0)
@@ -125,7 +128,7 @@ class WebPushProvider:
         signed_at, authorization = self._vapid.get(origin, (0.0, ""))
         if not authorization or monotonic() - signed_at >= _VAPID_RENEW_S:
             authorization = self._sign(origin)
-            self._forget(origin)
+            self._forget(origin if len(self._vapid) < MAX_ORIGINS else "")
             self._vapid[origin] = (monotonic(), authorization)
         lines = self._lines.get((origin, shared_lines))
         if lines is None:

@@ -27,7 +27,7 @@ from messaging.providers.base import (
 from messaging.providers.credentials import WebPushCredential
 from messaging.providers.jwt import base64url, from_base64url
 from messaging.providers.notifications import WebNotification
-from messaging.providers.webpush import WebPushProvider, parse_answer
+from messaging.providers.webpush import MAX_ORIGINS, WebPushProvider, parse_answer
 from messaging.providers.webpush_encryption import PLAINTEXT_LIMIT, encrypt, encrypt_with
 from tests.messaging.provider_parts import (
     ENVELOPE,
@@ -239,3 +239,13 @@ def test_accepted_keeps_the_messages_location() -> None:
 )
 def test_failures_by_the_table(failure: TransportFailure, kind: OutcomeKind) -> None:
     assert parse_answer(HttpAnswer(1, failure=failure)).kind is kind
+
+
+def test_many_hosts_are_all_served() -> None:
+    prepared = make_provider().prepare(notification(), ENVELOPE)
+
+    for number in range(MAX_ORIGINS + 2):
+        request = prepared.request(1, subscription(f"https://h{number}.push.services.mozilla.com/x"))
+
+        _, token, _ = header_map(request)["authorization"].replace(",", "").split(" ")
+        assert jwt_parts(token.removeprefix("t="))[1]["aud"] == f"https://h{number}.push.services.mozilla.com"
