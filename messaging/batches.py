@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 
 from django.db import connection
 
@@ -14,6 +15,13 @@ from messaging.providers.base import Target
 
 #: a batch whose owner shows no sign of life for this long is taken by another (reliability.md P13)
 LEASE_S = 45.0
+
+
+class Steering(Enum):
+    """What somebody told a campaign to do while it was being sent."""
+
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +46,10 @@ _OPEN = """
     JOIN messaging_occurrence o ON o.id = b.occurrence_id
     JOIN messaging_message m ON m.id = o.message_id
     WHERE b.state <> 'done' AND b.due_at <= now() AND (b.state = 'waiting' OR b.lease_until < now())
-      AND (o.state = 'cancelled' OR NOT EXISTS (
+      AND (o.state = 'cancelled' OR (o.paused_at IS NULL AND NOT EXISTS (
           SELECT 1 FROM messaging_lane l
           WHERE l.application_id = m.application_id AND l.push_service = b.push_service AND l.origin = ''
-            AND (l.state = 'paused' OR (l.state = 'throttled' AND l.throttled_until > now()))))
+            AND (l.state = 'paused' OR (l.state = 'throttled' AND l.throttled_until > now())))))
 """
 
 _CLAIM = f"""
@@ -127,13 +135,15 @@ def extend_leases(owner: str) -> None:
         )
 
 
-def cancelled_among(occurrence_ids: Sequence[int]) -> set[int]:
-    """Those of the occurrences that were cancelled."""
+def steered_among(occurrence_ids: Sequence[int]) -> dict[int, Steering]:
+    """Those of the occurrences that somebody cancelled or paused."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM messaging_occurrence WHERE id = ANY(%s) AND state = 'cancelled'", [list(occurrence_ids)]
+            "SELECT id, state = 'cancelled' FROM messaging_occurrence "
+            "WHERE id = ANY(%s) AND (state = 'cancelled' OR paused_at IS NOT NULL)",
+            [list(occurrence_ids)],
         )
-        return {row[0] for row in cursor.fetchall()}
+        return {pk: Steering.CANCELLED if cancelled else Steering.PAUSED for pk, cancelled in cursor.fetchall()}
 
 
 def open_work(limit: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.db import connection, transaction
+from django.db.models import Sum
 
-from messaging.ledger import Ledger, failure_groups
+from messaging.ledger import failure_groups
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
 
 # A batch that finishes at the same moment in another transaction is not seen here: then its own worker closes.
@@ -41,20 +42,15 @@ def close_if_finished(occurrence_id: int) -> bool:
 
 
 def _settle_message(message_pk: int, occurrence_id: int) -> None:
-    """PUBLISHED once no firing is left, FAILED when the last one reached nobody it tried to reach."""
+    """PUBLISHED once no firing is left, FAILED when none of them reached anybody."""
     if Occurrence.objects.filter(message=message_pk, closed_at=None).exists():
         return
     occurrence = Occurrence.objects.get(pk=occurrence_id)
     if occurrence.state != OccurrenceState.DONE:
         return
-    ledger = Ledger(
-        targeted=occurrence.targeted,
-        accepted=occurrence.accepted,
-        failed=occurrence.failed,
-        skipped=occurrence.skipped,
-    )
     waiting = Message.objects.filter(pk=message_pk, status=MessageStatus.SCHEDULED)
-    if ledger.failed and not ledger.accepted:
+    accepted = Occurrence.objects.filter(message=message_pk).aggregate(all=Sum("accepted"))["all"]
+    if occurrence.failed and not accepted:
         waiting.update(status=MessageStatus.FAILED, error_message=_main_reason(occurrence))
     else:
         waiting.update(status=MessageStatus.PUBLISHED)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from messaging import batches, closing, fanout, feedback, heartbeat, lanes, queue
 from messaging.batch_run import BatchRun
+from messaging.batches import Steering
 from messaging.errors import InvalidPushHeader
 from messaging.guard import DropGuard
 from messaging.models import DeliveryOutcome
@@ -77,15 +78,19 @@ class Drain:
 
     def run(self) -> None:
         """Send until no batch is open or the time is over; then finish what is on the wire and give the rest back."""
-        is_busy = True
-        while is_busy or self._runs:
-            is_busy = self._plan() | self._claim_while_hungry()
+        while self._look_for_work() or self._runs:
             self._fill()
             self._receive()
             self._write_due()
             self._tend()
 
     # planning and claiming
+
+    def _look_for_work(self) -> bool:
+        if not self._runs:
+            # Only who has just looked may end: a batch can be sent and written between two looks
+            self._claim_at = self._plan_at = 0.0
+        return self._plan() | self._claim_while_hungry()
 
     def _plan(self) -> bool:
         """Plan a page of a due occurrence, so that its first devices need not wait for a free worker."""
@@ -328,7 +333,10 @@ class Drain:
         if now >= self._stop_at:
             for run in self._runs:
                 run.is_stopped = bool(run.unsent) or run.is_stopped
-        cancelled = batches.cancelled_among([run.batch.occurrence_id for run in self._runs])
+        steered = batches.steered_among([run.batch.occurrence_id for run in self._runs])
         for run in self._runs:
-            if run.batch.occurrence_id in cancelled:
+            steering = steered.get(run.batch.occurrence_id)
+            if steering is Steering.CANCELLED:
                 run.finish_unsent(DeliveryOutcome.CANCELLED, "")
+            elif steering is Steering.PAUSED:
+                run.is_stopped = True

@@ -36,6 +36,12 @@ class InvalidRepeatEvery(ApiError):
     code = 5920
 
 
+class InvalidSchedule(ApiError):
+    """The wall-clock schedule or its time zone cannot be used."""
+
+    code = 5927
+
+
 class EmptyAudience(ApiError):
     """pushSinglecast is empty: an empty target never means everyone."""
 
@@ -52,6 +58,20 @@ class PayloadOverLimit(ApiError):
     """The notification is larger than the push service takes."""
 
     code = 5923
+
+
+class CannotControl(ApiError):
+    """The campaign is not in a state for that."""
+
+    code = 5925
+    http_status = 409
+
+
+class NothingToRetry(ApiError):
+    """No device failed in a way that can be tried again."""
+
+    code = 5926
+    http_status = 409
 
 
 class NotSupported(ApiError):

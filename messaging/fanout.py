@@ -45,6 +45,13 @@ def plan_next_page() -> bool:
     return True
 
 
+def plan_devices(occurrence: Occurrence, registrations: list[tuple[int, PushService]]) -> None:
+    """Write the batches of an occurrence whose devices are known, inside the caller's transaction."""
+    ensure_partition(occurrence.due_at.date())
+    Batch.objects.bulk_create(_batches(occurrence.pk, registrations))
+    Occurrence.objects.filter(pk=occurrence.pk).update(planned_at=database.now(), claimed_at=database.now())
+
+
 def _freeze(occurrence: Occurrence) -> None:
     """Bound the audience by the highest registration id of this moment, once."""
     if occurrence.audience_bound is None:

@@ -19,14 +19,16 @@ from messaging.errors import (
     InvalidPublishAt,
     InvalidPushHeader,
     InvalidRepeatExpiresAt,
+    InvalidSchedule,
     PayloadOverLimit,
     PublishForbidden,
 )
-from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState, PublishPolicy
+from messaging.models import InDoubtPolicy, Message, MessageStatus, Occurrence, OccurrenceState, PublishPolicy
 from messaging.providers.base import Envelope
 from messaging.providers.notifications import AndroidStyle, Notification
 from messaging.providers.registry import preview_payload
 from messaging.rendering import InvalidHeader, headers_name_os, render
+from messaging.schedule import InvalidWallClock, Series, check_wall_clock, first_wall_clock_time
 
 #: a publishAt this much in the past still means now: clocks differ, requests take time
 PAST_TOLERANCE = timedelta(seconds=5)
@@ -55,6 +57,11 @@ class PublishRequest:
     publish_at: datetime | None = None
     repeat_every: timedelta | None = None
     repeat_expires_at: datetime | None = None
+    cron: str = ""  #: wall-clock repeat instead of `repeat_every`; five fields
+    cron_zone: str = ""  #: IANA zone of `cron`
+    ttl: timedelta | None = None  #: nothing is sent later than this after a firing's due time
+    in_doubt: InDoubtPolicy = InDoubtPolicy.RESEND
+    requests_per_second: int | None = None
 
     def target_oses(self) -> tuple[Os, ...] | None:
         """Operating systems that get a push (design.md 6): () none, None every one (named devices only)."""
@@ -115,7 +122,7 @@ def publish(*, application: Application, request: PublishRequest, publisher: Pub
     with transaction.atomic():
         (channel,) = ensure_channels(application, [request.channel_name])
         message = _store(application, channel, request, publisher)
-        Occurrence.objects.create(message=message, n=1, due_at=max(request.publish_at or now, now))
+        Occurrence.objects.create(message=message, n=1, due_at=_first_due(request, now))
         queue.ring_ticker()  # a NOTIFY inside the transaction: heard only once it is committed
     return message
 
@@ -135,6 +142,11 @@ def _store(application: Application, channel: Channel, request: PublishRequest, 
         publish_at=request.publish_at,
         repeat_every=request.repeat_every,
         repeat_expires_at=request.repeat_expires_at,
+        cron=request.cron,
+        cron_zone=request.cron_zone,
+        ttl=request.ttl,
+        in_doubt=request.in_doubt,
+        requests_per_second=request.requests_per_second,
         author=publisher.user,
         api_key=publisher.api_key,
     )
@@ -154,15 +166,46 @@ def request_of(message: Message) -> PublishRequest:
         publish_at=message.publish_at,
         repeat_every=message.repeat_every,
         repeat_expires_at=message.repeat_expires_at,
+        cron=message.cron,
+        cron_zone=message.cron_zone,
+        ttl=message.ttl,
+        in_doubt=InDoubtPolicy(message.in_doubt),
+        requests_per_second=message.requests_per_second,
     )
+
+
+def series_of(message: Message) -> Series | None:
+    """The firings of a repeated message; None when it fires once."""
+    if message.repeat_every is None and not message.cron:
+        return None
+    first = message.publish_at or message.occurrences.get(n=1, retry_no=0).due_at
+    return Series(
+        first=first,
+        every=message.repeat_every,
+        cron=message.cron,
+        zone=message.cron_zone or "UTC",
+        expires=message.repeat_expires_at,
+    )
+
+
+def _first_due(request: PublishRequest, now: datetime) -> datetime:
+    earliest = max(request.publish_at or now, now)
+    if not request.cron:
+        return earliest
+    return first_wall_clock_time(request.cron, request.cron_zone, earliest - timedelta(seconds=1))
 
 
 def _check_schedule(request: PublishRequest, now: datetime) -> None:
     if request.publish_at is not None and request.publish_at < now - PAST_TOLERANCE:
         raise InvalidPublishAt("publishAt lies in the past.", field="publishAt")
+    if request.cron:
+        try:
+            check_wall_clock(request.cron, request.cron_zone)
+        except InvalidWallClock as error:
+            raise InvalidSchedule(str(error), field="cron") from error
     if request.repeat_expires_at is None:
         return
-    if request.repeat_every is None:
+    if request.repeat_every is None and not request.cron:
         raise InvalidRepeatExpiresAt("repeatExpiresAt is given without repeatEvery.", field="repeatExpiresAt")
     if request.repeat_expires_at <= max(request.publish_at or now, now):
         raise InvalidRepeatExpiresAt("repeatExpiresAt must lie after the first publishing.", field="repeatExpiresAt")

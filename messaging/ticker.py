@@ -15,11 +15,13 @@ from datetime import datetime, timedelta
 import psycopg
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from messaging import batches, closing, database, heartbeat, queue
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
-from messaging.schedule import firing_after
+from messaging.publishing import series_of
+from messaging.schedule import Firing, Series
 
 logger = logging.getLogger(__name__)
 
@@ -100,36 +102,52 @@ def claim_due() -> int:
 
 
 def _claim(occurrence: Occurrence, now: datetime) -> None:
-    _schedule_next(occurrence, now)
-    reason = _skip_reason(occurrence, now)
-    if reason:
-        Occurrence.objects.filter(pk=occurrence.pk).update(
-            state=OccurrenceState.SKIPPED, skip_reason=reason, closed_at=Now()
-        )
-        return
+    series = series_of(occurrence.message)
+    if series is not None:
+        occurrence = _newest_due(occurrence, series, now)
+        _schedule_next(occurrence, series)
+        reason = _skip_reason(occurrence, now)
+        if reason:
+            _skip([occurrence.pk], reason)
+            return
     Occurrence.objects.filter(pk=occurrence.pk).update(state=OccurrenceState.PLANNING, claimed_at=Now())
 
 
+def _newest_due(occurrence: Occurrence, series: Series, now: datetime) -> Occurrence:
+    """The newest firing that is due; the ones before it are recorded as missed (reliability.md P8)."""
+    due = series.missed(Firing(occurrence.n, occurrence.due_at), now)
+    if due[-1].n == occurrence.n:
+        return occurrence
+    _skip([occurrence.pk], "missed")
+    created = Occurrence.objects.bulk_create(
+        [
+            Occurrence(message=occurrence.message, n=firing.n, due_at=firing.due_at)
+            for firing in due
+            if firing.n > occurrence.n
+        ]
+    )
+    _skip([missed.pk for missed in created[:-1]], "missed")
+    return created[-1]
+
+
+def _skip(occurrence_pks: list[int], reason: str) -> None:
+    Occurrence.objects.filter(pk__in=occurrence_pks).update(
+        state=OccurrenceState.SKIPPED, skip_reason=reason, closed_at=Now()
+    )
+
+
 def _skip_reason(occurrence: Occurrence, now: datetime) -> str:
-    """Why a firing is recorded but not sent; only repeated messages skip, a single one is late but sent."""
-    if occurrence.message.repeat_every is None:
-        return ""
+    """Why a firing of a series is recorded but not sent."""
     if now - occurrence.due_at > MAX_LATENESS:
         return "missed"
     still_sending = Occurrence.objects.filter(message=occurrence.message_id, n__lt=occurrence.n, closed_at=None)
     return "overlap" if still_sending.exists() else ""
 
 
-def _schedule_next(occurrence: Occurrence, now: datetime) -> None:
-    message = occurrence.message
-    if message.repeat_every is None:
-        return
-    first = occurrence.due_at - (occurrence.n - 1) * message.repeat_every
-    firing = firing_after(
-        first=first, every=message.repeat_every, expires=message.repeat_expires_at, after=max(now, occurrence.due_at)
-    )
-    if firing is not None:
-        Occurrence.objects.create(message=message, n=firing.n, due_at=firing.due_at)
+def _schedule_next(occurrence: Occurrence, series: Series) -> None:
+    following = series.after(Firing(occurrence.n, occurrence.due_at))
+    if following is not None:
+        Occurrence.objects.create(message=occurrence.message, n=following.n, due_at=following.due_at)
 
 
 def ring_for_work() -> None:
@@ -154,5 +172,5 @@ def sweep() -> None:
 
 def _end_series() -> None:
     """A repeated message whose last firing was skipped has nobody to end it: no firing is open, so none will come."""
-    series = Message.objects.filter(status=MessageStatus.SCHEDULED, repeat_every__isnull=False)
+    series = Message.objects.filter(status=MessageStatus.SCHEDULED).filter(Q(repeat_every__isnull=False) | ~Q(cron=""))
     series.exclude(occurrences__closed_at=None).update(status=MessageStatus.PUBLISHED)

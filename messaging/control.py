@@ -1,0 +1,106 @@
+"""Steer what is being sent: pause, resume, stop, and send again to those that failed. Effective within two seconds.
+
+Each is one conditional update of the occurrence; the drains look at it once a second and let go of its batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Max, Q, QuerySet
+from django.db.models.functions import Now
+
+from devices.push_services import PushService
+from messaging import closing, fanout, queue
+from messaging.errors import CannotControl, NothingToRetry
+from messaging.ledger import deliveries_of
+from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome, Message, MessageStatus, Occurrence, OccurrenceState
+
+#: ended without being accepted, and another try is no mistake: the registration may be in use again
+RETRYABLE = (frozenset(DeliveryOutcome) - SKIPPED_OUTCOMES - {DeliveryOutcome.ACCEPTED}) | {
+    DeliveryOutcome.EXPIRED,
+    DeliveryOutcome.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureKind:
+    """Devices to retry: those of one push service that ended with this outcome and reason."""
+
+    push_service: PushService
+    outcome: DeliveryOutcome
+    reason: str
+
+
+def pause(occurrence: Occurrence) -> None:
+    """Let no further request leave; what is on the wire ends. Raises CannotControl when it is over or paused."""
+    changed = _under_way(occurrence).filter(paused_at=None).update(paused_at=Now())
+    if not changed:
+        raise CannotControl("Only a campaign that is being sent can be paused.")
+
+
+def resume(occurrence: Occurrence) -> None:
+    """Go on where it was paused. Raises CannotControl when it is not paused."""
+    with transaction.atomic():
+        if not _under_way(occurrence).filter(paused_at__isnull=False).update(paused_at=None):
+            raise CannotControl("Only a paused campaign can be resumed.")
+        queue.ring_ticker()
+
+
+def stop(occurrence: Occurrence) -> None:
+    """End this firing: devices not yet reached end as cancelled. A series goes on with its next firing.
+
+    Raises CannotControl when it is over.
+    """
+    with transaction.atomic():
+        stopped = Occurrence.objects.filter(pk=occurrence.pk, closed_at=None).exclude(state=OccurrenceState.CANCELLED)
+        if not stopped.update(state=OccurrenceState.CANCELLED, paused_at=None):
+            raise CannotControl("Only a campaign that has not ended can be stopped.")
+        queue.ring_ticker()
+    closing.close_if_finished(occurrence.pk)
+
+
+def retry_failed(occurrence: Occurrence, kinds: Sequence[FailureKind] = ()) -> Occurrence:
+    """Send the message again to exactly the devices that failed: all of them, or only those of the given kinds.
+
+    A new occurrence of its own, so that both ledgers add up. Raises CannotControl while the first is under way,
+    NothingToRetry.
+    """
+    wanted = Q(outcome__in=[outcome.value for outcome in RETRYABLE])
+    if kinds:
+        chosen = Q()
+        for kind in kinds:
+            chosen |= Q(push_service=kind.push_service, outcome=kind.outcome, reason=kind.reason)
+        wanted &= chosen
+    with transaction.atomic():
+        first = Occurrence.objects.select_for_update().get(pk=occurrence.pk)
+        if first.closed_at is None:
+            raise CannotControl("Failed devices can be retried once the campaign has ended.")
+        failed = deliveries_of(first).filter(wanted).order_by("registration_id")
+        devices = [(pk, PushService(service)) for pk, service in failed.values_list("registration_id", "push_service")]
+        if not devices:
+            raise NothingToRetry()
+        again = _new_retry(first)
+        fanout.plan_devices(again, devices)
+        Message.objects.filter(pk=first.message_id, status__in=[MessageStatus.PUBLISHED, MessageStatus.FAILED]).update(
+            status=MessageStatus.SCHEDULED, error_message=""
+        )
+        queue.ring_ticker()
+    return again
+
+
+def _new_retry(first: Occurrence) -> Occurrence:
+    last = Occurrence.objects.filter(message=first.message_id, n=first.n).aggregate(last=Max("retry_no"))["last"]
+    again = Occurrence.objects.create(
+        message_id=first.message_id, n=first.n, retry_no=last + 1, due_at=Now(), state=OccurrenceState.SENDING
+    )
+    again.refresh_from_db()
+    return again
+
+
+def _under_way(occurrence: Occurrence) -> QuerySet[Occurrence]:
+    return Occurrence.objects.filter(
+        pk=occurrence.pk, closed_at=None, state__in=[OccurrenceState.PLANNING, OccurrenceState.SENDING]
+    )
