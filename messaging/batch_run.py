@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -33,6 +34,8 @@ class BatchRun:
         self._oldest_unwritten: float | None = None
         self._refusals: dict[str, int] = {}
         self._accepted = 0
+        self._expires_at = time.monotonic() + (math.inf if batch.life_s is None else batch.life_s)
+        self.begun_through = batch.begun  #: requests may leave up to this registration id (in doubt: skip)
 
     @property
     def provider(self) -> Provider:
@@ -57,9 +60,9 @@ class BatchRun:
     def settle(self, target: Target, outcome: PushOutcome) -> None:
         """Take an answer that is final for now: a result, or another try later."""
         tries = self.batch.tries + 1
-        result = final_result(target.registration_id, outcome, tries)
+        result = final_result(target.registration_id, outcome, tries, may_resend=self.batch.may_resend)
         if result is None:
-            self.postpone(target, retry_delay_s(outcome, tries), tries=tries)
+            self._retry(target, outcome, tries)
             return
         self.finish(result)
         if outcome.kind is OutcomeKind.ACCEPTED:
@@ -70,6 +73,27 @@ class BatchRun:
             self._progress.gone.append(
                 GoneToken(target.registration_id, target.token, outcome.reason, outcome.gone_since)
             )
+
+    def _retry(self, target: Target, outcome: PushOutcome, tries: int) -> None:
+        delay_s = retry_delay_s(outcome, tries)
+        if delay_s >= self.life_s:
+            self.finish(
+                Result(
+                    target.registration_id,
+                    DeliveryOutcome.EXPIRED,
+                    outcome.reason,
+                    outcome.http_status,
+                    "",
+                    outcome.detail,
+                )
+            )
+        else:
+            self.postpone(target, delay_s, tries=tries)
+
+    @property
+    def life_s(self) -> float:
+        """Seconds until the message expires."""
+        return self._expires_at - time.monotonic()
 
     def finish(self, result: Result) -> None:
         """Take the result of one device."""

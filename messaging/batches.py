@@ -10,7 +10,7 @@ from enum import Enum
 from django.db import connection
 
 from devices.push_services import PushService
-from messaging.models import OccurrenceState
+from messaging.models import InDoubtPolicy, OccurrenceState
 from messaging.providers.base import Target
 
 #: a batch whose owner shows no sign of life for this long is taken by another (reliability.md P13)
@@ -38,6 +38,9 @@ class ClaimedBatch:
     fired_on: date
     turn: int
     is_cancelled: bool
+    life_s: float | None  #: seconds the message may still be sent; None: no limit of its own
+    may_resend: bool  #: a request without answer is sent again, else its device ends as unknown
+    begun: int  #: an interrupted attempt may have sent to registration ids up to here
 
 
 # A lane that is throttled or paused keeps its batches waiting without slowing the others.
@@ -54,7 +57,8 @@ _OPEN = """
 
 _CLAIM = f"""
 WITH taken AS (
-    SELECT b.id, o.state AS occurrence_state, o.due_at, m.application_id
+    SELECT b.id, o.state AS occurrence_state, o.due_at, m.application_id, m.in_doubt,
+           extract(epoch FROM o.due_at + m.ttl - now())::float AS life_s
     {_OPEN}
     ORDER BY b.turn, b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED
 ), started AS (
@@ -65,7 +69,7 @@ UPDATE messaging_batch b
 SET state = 'sending', attempt = b.attempt + 1, owner = %s, lease_until = now() + make_interval(secs => %s)
 FROM taken WHERE b.id = taken.id
 RETURNING b.id, b.occurrence_id, taken.application_id, b.push_service, b.registration_ids, b.attempt, b.tries, b.turn,
-          (taken.due_at AT TIME ZONE 'UTC')::date, taken.occurrence_state
+          (taken.due_at AT TIME ZONE 'UTC')::date, taken.occurrence_state, taken.life_s, taken.in_doubt, b.begun
 """  # noqa: S608
 
 
@@ -87,6 +91,9 @@ def claim(owner: str) -> ClaimedBatch | None:
         turn=row[7],
         fired_on=row[8],
         is_cancelled=row[9] == OccurrenceState.CANCELLED,
+        life_s=row[10],
+        may_resend=row[11] == InDoubtPolicy.RESEND,
+        begun=row[12],
     )
 
 
@@ -109,17 +116,26 @@ def targets(batch: ClaimedBatch, registration_ids: Sequence[int]) -> list[Target
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, token FROM devices_deviceregistration WHERE id = ANY(%s) AND state = 'active' "
-            "AND push_service = %s AND (expiration IS NULL OR expiration > now())",
+            "AND push_service = %s AND (expiration IS NULL OR expiration > now()) ORDER BY id",
             [list(registration_ids), batch.push_service.value],
         )
         return [Target(registration_id, token) for registration_id, token in cursor.fetchall()]
+
+
+def note_begun(batch: ClaimedBatch, registration_id: int) -> None:
+    """Record, before they leave, that requests go out to devices up to this id: who takes over must not repeat them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE messaging_batch SET begun = greatest(begun, %s) WHERE id = %s AND attempt = %s",
+            [registration_id, batch.pk, batch.attempt],
+        )
 
 
 def release(batch: ClaimedBatch) -> None:
     """Give a batch back unfinished; its devices without outcome are sent by whoever takes it next."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE messaging_batch SET state = 'waiting', lease_until = NULL "
+            "UPDATE messaging_batch SET state = 'waiting', lease_until = NULL, begun = 0 "
             "WHERE id = %s AND attempt = %s AND state = 'sending'",
             [batch.pk, batch.attempt],
         )

@@ -17,6 +17,7 @@ from messaging.batches import Steering
 from messaging.errors import InvalidPushHeader
 from messaging.guard import DropGuard
 from messaging.models import DeliveryOutcome
+from messaging.personalisation import CannotPersonalise
 from messaging.providers.base import (
     CredentialFault,
     HttpAnswer,
@@ -128,8 +129,11 @@ class Drain:
         if batch.is_cancelled:
             self._close_unsent(batch, [Result(pk, DeliveryOutcome.CANCELLED) for pk in ids])
             return
+        if batch.life_s is not None and batch.life_s <= 0:
+            self._close_unsent(batch, [Result(pk, DeliveryOutcome.EXPIRED) for pk in ids])
+            return
         try:
-            sender = sender_for(batch.occurrence_id, batch.application_pk, batch.push_service)
+            sender = sender_for(batch)
         except CredentialFault as fault:
             lanes.pause(batch.application_pk, batch.push_service, str(fault))
             batches.release(batch)
@@ -140,13 +144,17 @@ class Drain:
             reason = type(error).__name__
             self._close_unsent(batch, [Result(pk, DeliveryOutcome.FAILED, reason, detail=str(error)) for pk in ids])
         else:
-            self._start(batch, sender, ids)
+            self._start(batch, sender.for_devices(ids), ids)
 
     def _start(self, batch: batches.ClaimedBatch, sender: Sender, ids: list[int]) -> None:
-        targets = batches.targets(batch, ids)
-        guard = self._guards.setdefault(sender.provider, DropGuard())
-        run = BatchRun(batch, sender, targets, guard)
-        for missing in set(ids).difference(target.registration_id for target in targets):
+        # An interrupted attempt may have sent to these already
+        begun = [] if batch.may_resend else [pk for pk in ids if pk <= batch.begun]
+        fresh = set(ids).difference(begun)
+        targets = batches.targets(batch, list(fresh))
+        run = BatchRun(batch, sender, targets, self._guards.setdefault(sender.provider, DropGuard()))
+        for pk in begun:
+            run.finish(Result(pk, DeliveryOutcome.UNKNOWN, "Interrupted"))
+        for missing in fresh.difference(target.registration_id for target in targets):
             run.finish(Result(missing, DeliveryOutcome.UNREGISTERED))
         for origin, lane in lanes.statuses(batch.application_pk, batch.push_service).items():
             self._blocked_origins[sender.provider, origin] = time.monotonic() + lane.wait_s
@@ -169,6 +177,8 @@ class Drain:
             allowed = room
             if (run.batch.occurrence_id, run.provider) not in self._proven:
                 allowed = min(room, _UNPROVEN_WINDOW - run.on_wire)
+            if not run.batch.may_resend and run.unsent and allowed > 0:
+                self._announce(run, allowed)
             while run.unsent and allowed > 0:
                 self._send(run, run.unsent.popleft())
                 allowed -= 1
@@ -184,9 +194,19 @@ class Drain:
         except InvalidTarget as error:
             run.finish(Result(target.registration_id, DeliveryOutcome.NOT_SENDABLE, "InvalidTarget", detail=str(error)))
             return
+        except CannotPersonalise as error:
+            run.finish(Result(target.registration_id, DeliveryOutcome.NOT_SENDABLE, error.reason, detail=str(error)))
+            return
         self._on_wire[key] = _OnWire(run, target, self._authorizations.get(run.provider, 0))
         run.on_wire += 1
         run.provider.transport.submit(request)
+
+    def _announce(self, run: BatchRun, count: int) -> None:
+        """For a message that must not be doubled: record whom requests go to before they leave, a hundred ahead."""
+        if run.unsent[min(len(run.unsent), count) - 1].registration_id > run.begun_through:
+            ahead = run.unsent[min(len(run.unsent), count + FLUSH_AT) - 1].registration_id
+            batches.note_begun(run.batch, ahead)
+            run.begun_through = ahead
 
     def _origin_wait_s(self, run: BatchRun, target: Target) -> float:
         """Seconds until the device's own push server takes requests again; 0 when it does now."""
@@ -213,7 +233,7 @@ class Drain:
         run.on_wire -= 1
         outcome = provider.parse(answer)
         guard = self._guards[provider]
-        guard.count(suspect=outcome.kind is OutcomeKind.SUSPECT)
+        guard.count(suspect=outcome.is_suspicious)
         if outcome.kind is OutcomeKind.ACCEPTED:
             self._proven.add((run.batch.occurrence_id, provider))
             self._note(run, accepted=True)

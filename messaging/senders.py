@@ -6,6 +6,7 @@ Apple treats quick reconnects as an attack, and a TLS handshake costs as much as
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -14,7 +15,9 @@ from devices.models import Application
 from devices.push_services import PushService
 from devices.push_urls import DEFAULT_ALLOWED_SUFFIXES
 from messaging.access_tokens import DatabaseTokenStore
+from messaging.batches import ClaimedBatch
 from messaging.models import Occurrence, ProviderCredential
+from messaging.personalisation import Personalised, personalised
 from messaging.providers.base import CredentialFault, Envelope, Prepared, Provider
 from messaging.providers.registry import ProviderEndpoints, make_provider
 from messaging.publishing import render_for, request_of
@@ -26,6 +29,8 @@ SIMULATOR_FILE = "simulators.json"
 _providers: dict[tuple[int, PushService], tuple[int, Provider]] = {}
 _prepared: dict[tuple[int, PushService, int], Prepared] = {}
 _PREPARED_LIMIT = 256
+#: four weeks: FCM's limit and the vendor's default
+LONGEST_LIFE_S = 2_419_200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +40,25 @@ class Sender:
     provider: Provider
     prepared: Prepared
 
+    def for_devices(self, registration_ids: Collection[int]) -> Sender:
+        """The sender for these devices: itself, unless the notification differs between them."""
+        if isinstance(self.prepared, Personalised):
+            return Sender(self.provider, self.prepared.for_devices(registration_ids))
+        return self
 
-def sender_for(occurrence_id: int, application_pk: int, push_service: PushService) -> Sender:
+
+def sender_for(batch: ClaimedBatch) -> Sender:
     """Raises CredentialFault, ProviderUnavailable, PayloadTooLarge, messaging.errors.InvalidPushHeader."""
-    provider = provider_for(application_pk, push_service)
+    provider = provider_for(batch.application_pk, batch.push_service)
     provider.authorize()
-    key = (occurrence_id, push_service, id(provider))
+    if batch.life_s is not None:
+        # what is left to live differs from batch to batch, and goes out with every request
+        return Sender(provider, _prepare(batch, provider))
+    key = (batch.occurrence_id, batch.push_service, id(provider))
     if key not in _prepared:
         if len(_prepared) >= _PREPARED_LIMIT:
             _prepared.clear()
-        _prepared[key] = _prepare(occurrence_id, push_service, provider)
+        _prepared[key] = _prepare(batch, provider)
     return Sender(provider, _prepared[key])
 
 
@@ -112,8 +126,15 @@ def _simulated_endpoints() -> ProviderEndpoints:
     )
 
 
-def _prepare(occurrence_id: int, push_service: PushService, provider: Provider) -> Prepared:
-    occurrence = Occurrence.objects.select_related("message__application").get(pk=occurrence_id)
+def _prepare(batch: ClaimedBatch, provider: Provider) -> Prepared:
+    occurrence = Occurrence.objects.select_related("message__application").get(pk=batch.occurrence_id)
     message = occurrence.message
-    notification = render_for(request_of(message), message.application, push_service, message.wire_id)
-    return provider.prepare(notification, Envelope(message_id=message.wire_id, occurrence_id=occurrence_id))
+    request = request_of(message)
+    ttl_s = LONGEST_LIFE_S if batch.life_s is None else min(LONGEST_LIFE_S, max(1, int(batch.life_s)))
+    if request.template is not None and batch.push_service is PushService.FCM:
+        ttl_s = min(ttl_s, request.template.ttl_s)
+    envelope = Envelope(message_id=message.wire_id, occurrence_id=occurrence.pk, ttl_s=ttl_s)
+    differing = personalised(request, message.application, provider, envelope)
+    if differing is not None:
+        return differing
+    return provider.prepare(render_for(request, message.application, batch.push_service, message.wire_id), envelope)

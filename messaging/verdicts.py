@@ -38,9 +38,11 @@ _FINAL: dict[OutcomeKind, DeliveryOutcome] = {
 }
 
 
-def final_result(registration_id: int, outcome: PushOutcome, tries: int) -> Result | None:
+def final_result(registration_id: int, outcome: PushOutcome, tries: int, *, may_resend: bool) -> Result | None:
     """The device's result, or None when it is to be tried again. `tries` counts this request."""
     kind = _FINAL.get(outcome.kind)
+    if outcome.kind is OutcomeKind.IN_DOUBT and not may_resend:
+        kind = DeliveryOutcome.UNKNOWN
     if kind is None and tries >= MAX_TRIES:
         kind = DeliveryOutcome.EXHAUSTED
     if kind is None:

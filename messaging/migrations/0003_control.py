@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="batch",
             name="begun",
-            field=models.IntegerField(default=0),
+            field=models.BigIntegerField(default=0),
         ),
         migrations.AddField(
             model_name="message",
