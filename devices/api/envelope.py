@@ -83,6 +83,7 @@ def _json(content: object, status: int = 200) -> HttpResponse:
 
 def _with_headers(response: HttpResponse) -> HttpResponse:
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Length"] = str(len(response.content))
     for name, value in _CORS.items():
         response.headers[name] = value
     return response

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from devices.models import Channel, DeviceRegistration
 from tests.api.conftest import Api
+from tests.factories import make_account
 
 DOCUMENTED = {
     "deviceToken": "XXXXXXXXXXXXXXXXXXXXXXXXX",
@@ -236,3 +238,59 @@ def test_a_token_of_the_wrong_push_service_is_refused(api: Api) -> None:
 
 def test_the_key_shipped_in_apps_may_register(api: Api) -> None:
     assert api.post(PATH, FROM_THE_SDK, as_client=True)[0] == 200
+
+
+#: the public key of RFC 8291, appendix A, and its authentication secret
+SUBSCRIPTION_KEYS = {
+    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+}
+
+
+def _subscription(endpoint: str, **keys: str) -> dict[str, str]:
+    subscription = {"endpoint": endpoint, "expirationTime": None, "keys": SUBSCRIPTION_KEYS | keys}
+    return {"deviceToken": json.dumps(subscription), "deviceId": "BROWSER", "os": "WEB", "osVersion": "Firefox 140"}
+
+
+def test_a_browsers_push_subscription_registers_for_web_push(api: Api) -> None:
+    status, _ = api.post(PATH, _subscription("https://updates.push.services.mozilla.com/wpush/v2/abc"))
+
+    assert status == 200
+    assert DeviceRegistration.objects.get().push_service == "webpush"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://updates.push.services.mozilla.com/wpush/v2/abc",
+        "https://127.0.0.1/x",
+        "https://127.0.0.1:8080/x.push.apple.com/",
+        "https://user@fcm.googleapis.com/x",
+        "https://127.0.0.1\\@fcm.googleapis.com/x",
+        "https://fcm.googleapis.com:22/x",
+        "https://fcm.googleapis.com.evil.example/x",
+        "https://metadata.google.internal/x",
+        "https://fcm.googleapis.com/" + "x" * 3000,
+    ],
+)
+def test_an_endpoint_that_is_no_known_push_server_is_refused(api: Api, endpoint: str) -> None:
+    status, answer = api.post(PATH, _subscription(endpoint))
+
+    assert (status, answer["code"]) == (400, 5910)
+    assert not DeviceRegistration.objects.exists()
+
+
+@pytest.mark.parametrize("keys", [{"auth": ""}, {"p256dh": "BA" + "A" * 85}, {"p256dh": "!"}])
+def test_subscription_keys_that_cannot_encrypt_are_refused(api: Api, keys: dict[str, str]) -> None:
+    status, answer = api.post(PATH, _subscription("https://fcm.googleapis.com/fcm/send/abc", **keys))
+
+    assert (status, answer["code"]) == (400, 5910)
+
+
+def test_another_applications_device_answers_as_if_absent(api: Api) -> None:
+    api.post(PATH, FROM_THE_SDK)
+    stranger = Api(make_account(), api.client)
+
+    assert stranger.get(f"{PATH}/DEV-1")[1]["code"] == 5000
+    assert stranger.delete(f"{PATH}/DEV-1")[1]["code"] == 5001
+    assert api.get(f"{PATH}/DEV-1")[0] == 200
