@@ -43,7 +43,7 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
     @csrf_exempt
     def view(request: HttpRequest, application_id: str, api_key: str, **captured: str) -> HttpResponseBase:
         if request.method == "OPTIONS" and functions:
-            return _with_headers(HttpResponse(status=204, headers={"Allow": allowed}))
+            return _with_headers(HttpResponse(content_type="application/json", headers={"Allow": allowed}))
         function = functions.get("GET" if request.method == "HEAD" else str(request.method))
         try:
             if function is None:
