@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+import messaging.admin_templates  # noqa: F401  # registers the admin of templates
 from devices.admin import BoundedAdmin, Row
 from messaging.models import (
     Batch,
+    DeliveryRecord,
     Lane,
     Message,
     Occurrence,
@@ -53,6 +55,26 @@ class OccurrenceAdmin(ReadOnlyAdmin[Occurrence]):
     list_select_related = ("message",)
     search_fields = ("message__message_id__exact",)
     ordering = ("-id",)
+
+
+@admin.register(DeliveryRecord)
+class DeliveryAdmin(ReadOnlyAdmin[DeliveryRecord]):
+    """What became of each device. Search by the number of an occurrence, or `<occurrence>-<registration>`."""
+
+    list_display = ("id", "push_service", "outcome", "reason", "http_status", "tries", "finished_at")
+    search_fields = ("occurrence_id__exact",)
+    search_help_text = "Number of an occurrence, or occurrence-registration"
+    ordering = ("occurrence_id", "registration_id")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DeliveryRecord], search_term: str
+    ) -> tuple[QuerySet[DeliveryRecord], bool]:
+        """Nothing until an occurrence is named: all deliveries together are too many to sort."""
+        occurrence, _, registration = search_term.strip().partition("-")
+        if not occurrence.isdigit() or len(occurrence) > 18 or (registration and not registration.isdigit()):
+            return queryset.none(), False
+        found = queryset.filter(occurrence_id=int(occurrence))
+        return (found.filter(registration_id=int(registration[:18])) if registration else found), False
 
 
 @admin.register(Batch)

@@ -153,7 +153,7 @@ class Batch(models.Model):
     turn = models.BigIntegerField(default=0)  #: place in the queue, see `messaging.fanout`
     tries = models.SmallIntegerField(default=0)  #: requests each of its devices has already had
     attempt = models.IntegerField(default=0)
-    begun = models.IntegerField(default=0)  #: in_doubt "skip": of the first so many ids a request may have left
+    begun = models.BigIntegerField(default=0)  #: in_doubt "skip": requests may have left up to this registration id
     owner = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True)
     targeted = models.IntegerField()
@@ -219,6 +219,32 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.occurrence_id}/{self.registration_id}"
+
+
+class DeliveryRecord(models.Model):
+    """`Delivery` with an id of one column, which Django's admin needs. A view: to read."""
+
+    id = models.TextField(primary_key=True)  #: `<occurrence>-<registration>`
+    occurrence_id = models.BigIntegerField()
+    registration_id = models.BigIntegerField()
+    fired_on = models.DateField()
+    push_service = models.TextField()
+    outcome = models.TextField()
+    reason = models.TextField()
+    http_status = models.SmallIntegerField()
+    provider_id = models.TextField()
+    detail = models.TextField()
+    tries = models.SmallIntegerField()
+    finished_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "messaging_delivery_record"
+        verbose_name = "delivery"
+        verbose_name_plural = "deliveries"
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class ProviderCredential(models.Model):
