@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from console.form_fields import FIELD_OF_HEADER, HEADER_FIELDS, HeaderRow, HeaderRowsField, PlainText
 from console.wall_clock import Moment, RepeatedHour, SkippedHour, moment_at, zone_names
-from devices.channels import channel_name
+from devices.channels import DEFAULT_CHANNEL, channel_name
 from devices.errors import ApiError
 from devices.models import Application
 from devices.push_services import Os, OsMask
@@ -65,7 +66,8 @@ class ComposeForm(forms.Form):
 
     def __init__(self, *args: Any, application: Application, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = application.channels.order_by("name").values_list("name", flat=True)[:CHANNELS_OFFERED]
+        names = list(application.channels.order_by("name").values_list("name", flat=True)[:CHANNELS_OFFERED])
+        self._choose_channel(names)
         channel = self.fields["channel"]
         assert isinstance(channel, forms.ChoiceField)
         channel.choices = [*((name, name) for name in names), (_NEW_CHANNEL, "Another channel…")]
@@ -76,6 +78,14 @@ class ComposeForm(forms.Form):
         self._dress()
         self.moment: Moment | None = None
         self.is_repeated_hour = False
+
+    def _choose_channel(self, names: list[str]) -> None:
+        """Begin with the channel asked for, else "default"; as a new one when it does not exist (any more)."""
+        wanted = self.initial.get("channel") or DEFAULT_CHANNEL
+        if wanted in names:
+            self.initial["channel"] = wanted
+        else:
+            self.initial.update(channel=_NEW_CHANNEL, new_channel=wanted)
 
     def _dress(self) -> None:
         """Tabler's classes, and the error line every field is described by (it is there, empty, before any error)."""
@@ -217,7 +227,7 @@ class ComposeForm(forms.Form):
         self.add_error(_FIELD_OF_PROPERTY.get(error.field), error.message)
 
 
-def typed_form(initial: dict[str, Any], application: Application) -> ComposeForm:
+def typed_form(initial: Mapping[str, Any], application: Application) -> ComposeForm:
     """The form as if somebody had typed the initial values: a preview needs no first key press."""
     typed = QueryDict(mutable=True)
     for name, value in initial.items():

@@ -101,7 +101,7 @@ def _empty_form(request: ConsoleRequest) -> HttpResponse:
     if "from" in request.GET:
         initial = initial_from(request_of(_source(request)))
     form = ComposeForm(initial=initial, application=request.application)
-    return _form(request, form, typed_form(initial, request.application))
+    return _form(request, form, typed_form(form.initial, request.application))
 
 
 def _source(request: ConsoleRequest) -> Message:

@@ -168,3 +168,19 @@ def test_login_is_audited(client: Client, marketer: User) -> None:
 
     actions = list(AuditEntry.objects.order_by("id").values_list("action", flat=True))
     assert actions == ["session.login_failed", "session.login", "session.logout"]
+
+
+def test_the_form_begins_with_the_default_channel(page: Client, application: Application) -> None:
+    html = page.get(address(application, "compose/")).content.decode()
+
+    assert '<option value="default" selected>' in html
+
+
+def test_a_channel_that_is_gone_is_cloned_as_a_new_one(page: Client, application: Application) -> None:
+    message = make_message(application, push_broadcast=31)
+    application.channels.all().delete()
+
+    html = page.get(address(application, f"compose/?from={message.message_id}")).content.decode()
+
+    assert re.search(r'name="new_channel" value="default"', html)
+    assert re.search(r'value="everyone" checked', html)

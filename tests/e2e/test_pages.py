@@ -1,0 +1,74 @@
+"""Every page in a real browser: accessible in light and dark, within a phone's width, and true to its policy."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page
+
+from devices.models import Application
+from devices.push_services import PushService
+from messaging.models import Lane, LaneState, MessageStatus
+from tests.console.rows import address, make_delivery, make_done, make_message, make_occurrence, make_sending
+from tests.e2e.watched import axe_violations, overflow
+from tests.factories import make_application, make_registration
+
+PAGES = ("", "compose/", "messages/", "messages/{done}/", "messages/{moving}/", "devices/", "providers/")
+OTHER_PAGES = ("messages/{moving}/confirm-cancel/", "compose/?from={done}", "messages/?status=failed", "nothing/")
+
+
+@pytest.fixture
+def application(transactional_db: None) -> Application:
+    """An application in which everything that a page can show is there."""
+    application = make_application("Corner Coffee")
+    Application.objects.update(is_simulated=True)
+    Lane.objects.create(
+        application=application, push_service=PushService.APNS, state=LaneState.PAUSED, paused_because="Key revoked."
+    )
+    make_occurrence(make_message(application, "Tomorrow's cake"))
+    return application
+
+
+@pytest.fixture
+def addresses(application: Application) -> dict[str, str]:
+    """Ids of a finished and of a moving message."""
+    done = make_message(application, status=MessageStatus.PUBLISHED, headers={"campaign": "spring"})
+    occurrence = make_done(done)
+    for outcome, reason in (("accepted", ""), ("gone", "UNREGISTERED"), ("exhausted", "UNAVAILABLE")):
+        make_delivery(occurrence, make_registration(application), outcome, reason)
+    moving = make_message(application, "Flash sale", push_broadcast=31)
+    make_sending(moving)
+    return {"done": str(done.message_id), "moving": str(moving.message_id)}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_have_no_accessibility_violation(
+    page: Page, application: Application, addresses: dict[str, str], scheme: str
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    found = {}
+
+    for name in (*PAGES, *OTHER_PAGES[:-1]):
+        page.goto(address(application, name.format(**addresses)))
+        found[name] = axe_violations(page)
+
+    assert {name: violations for name, violations in found.items() if violations} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_login_page_has_no_accessibility_violation(new_page: Page, transactional_db: None, scheme: str) -> None:
+    new_page.emulate_media(color_scheme=scheme)
+    new_page.goto("/login/")
+
+    assert axe_violations(new_page) == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_no_page_scrolls_sideways(page: Page, application: Application, addresses: dict[str, str], width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    found = {}
+
+    for name in (*PAGES, *OTHER_PAGES[:-1]):
+        page.goto(address(application, name.format(**addresses)))
+        found[name] = overflow(page)
+
+    assert {name: pixels for name, pixels in found.items() if pixels} == {}
