@@ -78,3 +78,9 @@ class NotSupported(ApiError):
     """This is not supported."""
 
     code = 5924
+
+
+class UnknownPushTemplate(ApiError):
+    """There is no push template with that name."""
+
+    code = 5930

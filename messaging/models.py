@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+import messaging.template_models  # noqa: F401  # tables that Django is to find here
 from devices.models import ApiKey, Application, Channel
 from devices.push_services import PushService
 
@@ -52,6 +53,8 @@ class Message(models.Model):
     publish_policy = models.CharField(max_length=8, choices=PublishPolicy, default=PublishPolicy.BOTH)
     push_broadcast = models.SmallIntegerField(null=True)  #: OsMask; null when not given
     push_singlecast: ArrayField[list[str] | None, list[str] | None] = ArrayField(models.TextField(), null=True)
+    segment_query = models.TextField(blank=True)  #: a where clause, as it was when published
+    template = models.JSONField(null=True)  #: messaging.templates.TemplateSnapshot; null when not from a template
     publish_at = models.DateTimeField(null=True)
     repeat_every = models.DurationField(null=True)
     repeat_expires_at = models.DateTimeField(null=True)

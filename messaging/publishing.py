@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
@@ -29,6 +29,7 @@ from messaging.providers.notifications import AndroidStyle, Notification
 from messaging.providers.registry import preview_payload
 from messaging.rendering import InvalidHeader, headers_name_os, render
 from messaging.schedule import InvalidWallClock, Series, check_wall_clock, first_wall_clock_time
+from messaging.templates import TemplateSnapshot, adorn, smart_message
 
 #: a publishAt this much in the past still means now: clocks differ, requests take time
 PAST_TOLERANCE = timedelta(seconds=5)
@@ -54,6 +55,7 @@ class PublishRequest:
     publish_policy: PublishPolicy = PublishPolicy.BOTH
     push_broadcast: OsMask | None = None
     push_singlecast: tuple[str, ...] | None = None  #: never empty
+    template: TemplateSnapshot | None = None  #: body and its headers are smart text
     publish_at: datetime | None = None
     repeat_every: timedelta | None = None
     repeat_expires_at: datetime | None = None
@@ -96,9 +98,22 @@ def audience_of(request: PublishRequest, application: Application, channel_pk: i
 def render_for(
     request: PublishRequest, application: Application, service: PushService, message_id: str
 ) -> Notification:
-    """What a device reached through `service` gets. Raises InvalidPushHeader."""
+    """What a device reached through `service` gets; values that differ between devices as placeholders or defaults.
+
+    Raises InvalidPushHeader.
+    """
+    if request.template is not None:
+        body, headers = smart_message(request.body, request.template, RENDERED_OS[service]).sample()
+        request = replace(request, body=body, headers=headers)
+    return notification_of(request, application, service, message_id)
+
+
+def notification_of(
+    request: PublishRequest, application: Application, service: PushService, message_id: str
+) -> Notification:
+    """The notification of a request whose texts are filled in. Raises InvalidPushHeader."""
     try:
-        return render(
+        notification = render(
             request.body,
             request.headers,
             RENDERED_OS[service],
@@ -107,6 +122,7 @@ def render_for(
         )
     except InvalidHeader as error:
         raise InvalidPushHeader(f"Header {error.header}: {error.reason}.", field=error.header) from error
+    return notification if request.template is None else adorn(notification, request.template)
 
 
 def publish(*, application: Application, request: PublishRequest, publisher: Publisher) -> Message:
@@ -139,6 +155,7 @@ def _store(application: Application, channel: Channel, request: PublishRequest, 
         publish_policy=request.publish_policy,
         push_broadcast=request.push_broadcast,
         push_singlecast=None if request.push_singlecast is None else list(request.push_singlecast),
+        template=None if request.template is None else request.template.to_json(),
         publish_at=request.publish_at,
         repeat_every=request.repeat_every,
         repeat_expires_at=request.repeat_expires_at,
@@ -163,6 +180,7 @@ def request_of(message: Message) -> PublishRequest:
         publish_policy=PublishPolicy(message.publish_policy),
         push_broadcast=None if message.push_broadcast is None else OsMask(message.push_broadcast),
         push_singlecast=None if message.push_singlecast is None else tuple(message.push_singlecast),
+        template=None if message.template is None else TemplateSnapshot.from_json(message.template),
         publish_at=message.publish_at,
         repeat_every=message.repeat_every,
         repeat_expires_at=message.repeat_expires_at,

@@ -10,6 +10,11 @@ def publish_result(message: Message) -> dict[str, object]:
     return {"errorMessage": None, "messageId": message.wire_id, "status": "scheduled"}
 
 
+def push_result(message: Message) -> dict[str, object]:
+    """A push from a template answers in upper case (contract.md 3)."""
+    return {"errorMessage": None, "messageId": message.wire_id, "status": "SCHEDULED"}
+
+
 def message_status(message: Message) -> dict[str, object]:
     """The status in upper case (contract.md 3)."""
     return {

@@ -9,9 +9,12 @@ from django.urls import path
 
 from devices.api.envelope import endpoint
 from devices.channels import RESERVED_NAMES
-from messaging.api import views
+from messaging.api import template_views, views
 
 urlpatterns = [
+    path("push/<path:name>", endpoint(POST=template_views.push)),
+    path("pushtemplates", endpoint(GET=template_views.templates)),
+    path("pushtemplates/<str:os_name>", endpoint(GET=template_views.templates)),
     *(path(word, endpoint()) for word in sorted(RESERVED_NAMES)),
     path("<str:name>", endpoint(POST=views.publish, GET=views.status, DELETE=views.cancel)),
 ]

@@ -181,9 +181,10 @@ class FcmProvider:
 def build_message(notification: AndroidNotification, envelope: Envelope) -> dict[str, Any]:
     """The `message` object without its token.
 
-    High priority, because the SDK shows data messages itself and must be woken from Doze for it.
+    High priority unless asked otherwise, because the SDK shows data messages itself and must be woken from Doze for it.
     """
-    android: dict[str, Any] = {"priority": "high", "ttl": f"{min(max(envelope.ttl_s, 0), MAX_TTL_S)}s"}
+    priority = "high" if notification.is_urgent else "normal"
+    android: dict[str, Any] = {"priority": priority, "ttl": f"{min(max(envelope.ttl_s, 0), MAX_TTL_S)}s"}
     message: dict[str, Any] = {"android": android}
     if notification.style is not AndroidStyle.NOTIFICATION:
         message["data"] = notification.data

@@ -24,6 +24,7 @@ class AndroidNotification:
     subtext: str = ""
     sound: str = ""
     style: AndroidStyle = AndroidStyle.BOTH
+    is_urgent: bool = True  #: wakes a sleeping device
     data: dict[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,102 @@
+"""Push from a template: find it, fill in the values of the call, publish; and the form devices keep of templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devices.models import Application
+from devices.push_services import Os, OsMask
+from messaging.errors import UnknownPushTemplate
+from messaging.models import PublishPolicy
+from messaging.publishing import PublishRequest
+from messaging.template_models import AndroidChannelTemplate, ButtonPlatform, ButtonTemplate, PushTemplate
+from messaging.template_options import (
+    AndroidChannel,
+    AndroidOptions,
+    AppleOptions,
+    Button,
+    android_device_form,
+    android_headers,
+    apple_device_form,
+    apple_headers,
+    read_buttons,
+    read_options,
+)
+from messaging.templates import TemplateSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an application's templates refer to by name."""
+
+    channels: Mapping[str, AndroidChannel]
+    buttons: Mapping[tuple[str, str], list[Button]]
+
+
+def request_from_template(application: Application, name: str, values: Mapping[str, str]) -> PublishRequest:
+    """The message of a push: text, operating systems, channel and segment are the template's.
+
+    Raises UnknownPushTemplate.
+    """
+    template = PushTemplate.objects.filter(application=application, name=name).first()
+    if template is None:
+        raise UnknownPushTemplate(f"There is no push template named '{name[:128]}'.")
+    snapshot = snapshot_of(template, dict(values))
+    return PublishRequest(
+        channel_name=template.channel_name,
+        body=template.message,
+        headers={key: text for headers in snapshot.headers.values() for key, text in headers.items()},
+        publish_policy=PublishPolicy.PUSH,
+        push_broadcast=OsMask.of(Os(os) for os in template.platforms) if template.platforms else OsMask.ALL,
+        template=snapshot,
+    )
+
+
+def snapshot_of(template: PushTemplate, values: dict[str, str]) -> TemplateSnapshot:
+    """What the message carries of the template."""
+    android = read_options(template.android, AndroidOptions)
+    channel = _parts(template.application).channels.get(android.channel_template, AndroidChannel())
+    # iOS and macOS are one push service: the options of macOS count where it is meant alone
+    apple = template.osx if template.platforms == [Os.OSX] else template.ios
+    apple_texts = apple_headers(read_options(apple, AppleOptions))
+    return TemplateSnapshot(
+        name=template.name,
+        values=values,
+        headers={Os.ANDROID: android_headers(android, channel), Os.IOS: apple_texts},
+        ttl_s=android.ttl_seconds,
+        is_urgent=android.delivery_priority == "high",
+    )
+
+
+def device_forms(application: Application, os: Os) -> dict[str, dict[str, Any]]:
+    """The templates for an operating system, by name, in the form its SDK stores; none for those without a form."""
+    if os not in (Os.ANDROID, Os.IOS, Os.OSX):
+        return {}
+    parts = _parts(application)
+    templates = PushTemplate.objects.filter(application=application)
+    return {
+        template.name: _device_form(template, os, parts)
+        for template in templates
+        if not template.platforms or os in template.platforms
+    }
+
+
+def _device_form(template: PushTemplate, os: Os, parts: _Parts) -> dict[str, Any]:
+    if os is Os.ANDROID:
+        android = read_options(template.android, AndroidOptions)
+        channel = parts.channels.get(android.channel_template, AndroidChannel())
+        buttons = parts.buttons.get((ButtonPlatform.ANDROID, android.button_template), [])
+        return android_device_form(template.name, android, channel, buttons)
+    apple = read_options(template.osx if os is Os.OSX else template.ios, AppleOptions)
+    return apple_device_form(template.name, apple, parts.buttons.get((ButtonPlatform.IOS, apple.button_template), []))
+
+
+def _parts(application: Application) -> _Parts:
+    channels = AndroidChannelTemplate.objects.filter(application=application)
+    buttons = ButtonTemplate.objects.filter(application=application)
+    return _Parts(
+        {row.name: read_options(row.options, AndroidChannel) for row in channels},
+        {(row.platform, row.name): read_buttons(row.buttons) for row in buttons},
+    )
