@@ -59,6 +59,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "devices.api.middleware.ApiMiddleware",  # answers API calls itself: no session, no CSRF, no CSP
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -229,6 +230,7 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "django-q": {"level": "WARNING", "handlers": ["console"], "propagate": False},
         "django.server": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},  # not a line for every 404
         "axes": {"level": "WARNING"},
     },
 }

@@ -101,7 +101,8 @@ class DeviceRegistration(models.Model):
     """One device id + device token + OS in one application. Written only by `devices.registration`."""
 
     registration_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="registrations")
+    # no index of its own: the unique ones begin with it
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="registrations", db_index=False)
     device_id = models.CharField(max_length=255)
     token = models.TextField()
     token_digest = models.BinaryField(max_length=32, editable=False)  #: SHA-256; tokens outgrow a b-tree entry
