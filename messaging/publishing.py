@@ -27,6 +27,7 @@ from messaging.models import InDoubtPolicy, Message, MessageStatus, Occurrence, 
 from messaging.providers.base import Envelope
 from messaging.providers.notifications import AndroidStyle, Notification
 from messaging.providers.registry import preview_payload
+from messaging.realtime import bus
 from messaging.rendering import InvalidHeader, headers_name_os, render
 from messaging.schedule import InvalidWallClock, Series, check_wall_clock, first_wall_clock_time
 from messaging.templates import TemplateSnapshot, adorn, smart_message
@@ -138,7 +139,8 @@ def publish(*, application: Application, request: PublishRequest, publisher: Pub
     with transaction.atomic():
         (channel,) = ensure_channels(application, [request.channel_name])
         message = _store(application, channel, request, publisher)
-        Occurrence.objects.create(message=message, n=1, due_at=_first_due(request, now))
+        first = Occurrence.objects.create(message=message, n=1, due_at=_first_due(request, now))
+        bus.announce_published(message, first)
         queue.ring_ticker()  # a NOTIFY inside the transaction: heard only once it is committed
     return message
 

@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from messaging import batches, closing, database, heartbeat, queue
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
 from messaging.publishing import series_of
+from messaging.realtime import bus
 from messaging.schedule import Firing, Series
 
 logger = logging.getLogger(__name__)
@@ -103,13 +104,16 @@ def claim_due() -> int:
 
 def _claim(occurrence: Occurrence, now: datetime) -> None:
     series = series_of(occurrence.message)
+    reason = ""
     if series is not None:
         occurrence = _newest_due(occurrence, series, now)
         _schedule_next(occurrence, series)
         reason = _skip_reason(occurrence, now)
-        if reason:
-            _skip([occurrence.pk], reason)
-            return
+    if reason != "missed":  # live subscribers need not care that pushes of the last firing are still being sent
+        bus.announce_due(occurrence.message, occurrence)
+    if reason:
+        _skip([occurrence.pk], reason)
+        return
     Occurrence.objects.filter(pk=occurrence.pk).update(state=OccurrenceState.PLANNING, claimed_at=Now())
 
 

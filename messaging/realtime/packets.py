@@ -1,0 +1,118 @@
+"""Engine.IO 3 and 4 framing and socket.io packets, as bytes; pure. Only text packets: the SDKs send no others.
+
+Sources: github.com/socketio/engine.io-protocol (revisions 3 and 4), socket.io-protocol (revisions 4 and 5),
+and the recorded exchange of the SDKs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+# Engine.IO packet types
+OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+# socket.io packet types, inside an Engine.IO message
+CONNECT, DISCONNECT, EVENT, ACK, ERROR = "0", "1", "2", "3", "4"
+
+_SEPARATOR = b"\x1e"
+_DIGITS = frozenset("0123456789")
+
+
+class BadPacket(ValueError):
+    """The peer does not speak the protocol."""
+
+
+def encode_payload(packets: Iterable[bytes], protocol: int) -> bytes:
+    """Several packets as the body of one long-polling answer."""
+    if protocol >= 4:
+        return _SEPARATOR.join(packets)
+    return b"".join(b"%d:%s" % (_utf16_length(packet), packet) for packet in packets)
+
+
+def decode_payload(body: bytes, protocol: int) -> list[bytes]:
+    """The packets of a POST body. Raises BadPacket."""
+    if protocol >= 4:
+        return body.split(_SEPARATOR)
+    return _decode_lengths(body)
+
+
+def _utf16_length(packet: bytes) -> int:
+    """Revision 3 counts as JavaScript does: in UTF-16 units."""
+    return len(packet) if packet.isascii() else len(packet.decode().encode("utf-16-le")) // 2
+
+
+def _decode_lengths(body: bytes) -> list[bytes]:
+    """`<length>:<packet>` repeated."""
+    try:
+        units = body.decode().encode("utf-16-le")
+    except UnicodeDecodeError as error:
+        raise BadPacket("not UTF-8") from error
+    packets, at = [], 0
+    while at < len(units):
+        colon = units.find(b":\0", at, at + 2 * 12)
+        digits = units[at:colon].decode("utf-16-le") if colon >= 0 else ""
+        if not digits or not _DIGITS.issuperset(digits):
+            raise BadPacket("no length")
+        start, end = colon + 2, colon + 2 + 2 * int(digits)
+        if end > len(units):
+            raise BadPacket("shorter than its length")
+        packets.append(units[start:end].decode("utf-16-le", "replace").encode())
+        at = end
+    return packets
+
+
+@dataclass(frozen=True, slots=True)
+class SocketPacket:
+    """One socket.io packet."""
+
+    type: str
+    namespace: str = "/"  #: without its query
+    query: str = ""  #: revision 4 (Engine.IO 3) puts one behind the namespace
+    content: object = None
+
+
+def decode_socket_packet(text: bytes) -> SocketPacket:
+    """`2/<namespace>?<query>,<ack id><JSON>` behind the Engine.IO type. Raises BadPacket."""
+    try:
+        packet = text.decode()
+    except UnicodeDecodeError as error:
+        raise BadPacket("not UTF-8") from error
+    if not packet or packet[0] not in "01234":
+        raise BadPacket("unknown type")
+    namespace, rest = "/", packet[1:]
+    if rest.startswith("/"):
+        namespace, _, rest = rest.partition(",")
+    namespace, _, query = namespace.partition("?")
+    return SocketPacket(packet[0], namespace, query, _json(rest.lstrip("0123456789")))
+
+
+def _json(text: str) -> object:
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadPacket("not JSON") from error
+
+
+def socket_packet(type_: str, namespace: str, content: object = None) -> bytes:
+    """An Engine.IO message holding one socket.io packet; without `content` when that is None."""
+    body = b"" if content is None else msgspec.json.encode(content)
+    return MESSAGE + type_.encode() + namespace.encode() + b"," + body
+
+
+def event(namespace: str, name: str, argument: object) -> bytes:
+    """An event with one argument."""
+    return socket_packet(EVENT, namespace, [name, argument])
+
+
+def subscription_head(namespace: str, subscription_id: str) -> bytes:
+    """What a SUB_RES packet begins with; `subscription_tail` completes it. Made once per subscription."""
+    return event(namespace, "SUB_RES", {"id": subscription_id})[: -len("}]")] + b',"data":'
+
+
+def subscription_tail(content: bytes) -> bytes:
+    """What every SUB_RES packet with this JSON ends in. Made once per message."""
+    return content + b"}]"
