@@ -30,6 +30,8 @@ DEBUG = env_bool("DEBUG", default=False)
 PORT = env_int("PORT", default=8000, minimum=1, maximum=65_535)
 #: the address people open, e.g. https://push.example.org; https turns on secure cookies, HSTS and the redirect
 PUBLIC_URL = env_url("CLARION_PUBLIC_URL", f"http://localhost:{PORT}")
+#: the address live subscribers connect to (`manage.py sockets`), told to the SDKs by `info`
+RT_URL = env_url("CLARION_RT_URL", f"http://localhost:{PORT + 1}")
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", default=["localhost", ".localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]

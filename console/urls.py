@@ -20,6 +20,7 @@ register_converter(ApplicationIdConverter, "application_id")
 rest: list[URLPattern | URLResolver] = [
     path("messaging/", include("devices.api.urls")),
     path("messaging/", include("messaging.api.urls")),
+    path("", include("messaging.api.rt_urls")),
     re_path("", endpoint()),
 ]
 
