@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from devices.models import Application
 from devices.push_services import PushService
@@ -72,3 +72,24 @@ def test_no_page_scrolls_sideways(page: Page, application: Application, addresse
         found[name] = overflow(page)
 
     assert {name: pixels for name, pixels in found.items() if pixels} == {}
+
+
+def test_the_focus_survives_a_poll(page: Page, application: Application) -> None:
+    message = make_message(application)
+    make_delivery(make_sending(message), make_registration(application), "gone", "UNREGISTERED")
+    page.goto(address(application, f"messages/{message.message_id}/"))
+    page.get_by_role("link", name="Show devices").focus()
+
+    with page.expect_response("**/progress/**"):
+        pass
+    page.wait_for_function("document.activeElement.textContent.includes('Show devices')")
+
+    expect(page.get_by_role("link", name="Show devices")).to_be_focused()
+
+
+def test_the_header_stays_in_sight(page: Page, application: Application) -> None:
+    page.goto(address(application, "compose/"))
+
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+
+    expect(page.get_by_role("navigation", name="Sections", exact=True)).to_be_in_viewport()
