@@ -127,6 +127,7 @@ class Occurrence(models.Model):
             models.Index(
                 fields=["id"], condition=Q(closed_at__isnull=True) & ~Q(state="scheduled"), name="occurrence_open"
             ),
+            models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="occurrence_closed"),
         ]
 
     def __str__(self) -> str:
@@ -260,6 +261,9 @@ class ProviderCredential(models.Model):
     fingerprint = models.CharField(max_length=16, editable=False)
     version = models.IntegerField(default=1)  #: grows with every change; senders rebuild their provider
     updated_at = models.DateTimeField(auto_now=True)
+    checked_at = models.DateTimeField(null=True, editable=False)  #: `messaging.credential_check`, this version
+    check_ok = models.BooleanField(null=True, editable=False)
+    check_detail = models.TextField(blank=True, editable=False)
 
     class Meta:
         constraints = [
@@ -307,12 +311,45 @@ class Lane(models.Model):
     last_accepted_at = models.DateTimeField(null=True, blank=True)
     last_failed_at = models.DateTimeField(null=True, blank=True)
     last_failure = models.CharField(max_length=64, blank=True)
+    #: at most, over all workers; null: the push service's own quota, 0: unlimited
+    requests_per_second = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["application", "push_service", "origin"], name="lane_unique")]
 
     def __str__(self) -> str:
         return f"{self.get_push_service_display()} {self.origin}".strip()
+
+
+class Pace(models.Model):
+    """A token bucket that all workers share, see `messaging.pacing`."""
+
+    key = models.CharField(max_length=64, primary_key=True)  #: lane/<application>/<push service>, message/<id>
+    credit = models.FloatField()  #: requests that may leave, as of `asked_at`
+    asked_at = models.DateTimeField()
+    busy_since = models.DateTimeField()  #: asked for ever since without a long pause
+    share = models.FloatField(default=1.0)  #: of the limit, as of `slowed_at`; below 1 after the service said quota
+    slowed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class OutcomeCount(models.Model):
+    """How many devices ended how since Clarion was set up: the counters of /metrics, see `messaging.metrics`."""
+
+    push_service = models.CharField(max_length=8, choices=PushService)
+    outcome = models.CharField(max_length=12, choices=DeliveryOutcome)
+    reason = models.CharField(max_length=64, blank=True)
+    devices = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["push_service", "outcome", "reason"], name="outcome_count_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.push_service} {self.outcome} {self.reason}".strip()
 
 
 class WorkerGroup(models.Model):
