@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -33,7 +32,7 @@ class Watchdog:
     """One `manage.py workers`."""
 
     def __init__(self, workers: int) -> None:
-        self.group = f"{socket.gethostname()}:{os.getpid()}:workers"
+        self.group = f"{heartbeat.host_name()}:{os.getpid()}:workers"
         self._workers = workers
         self._started_at = self._beat_at = 0.0
         self._cluster = Child(

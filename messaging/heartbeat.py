@@ -14,6 +14,11 @@ from messaging.models import WorkerGroup
 DEAD_AFTER = timedelta(seconds=20)
 
 
+def host_name() -> str:
+    """This machine in the name of a group; its end, where clusters of containers put what tells them apart."""
+    return socket.gethostname()[-32:]
+
+
 def announce(name: str, *, kind: str, workers: int = 0) -> None:
     """Enter a group, or record that it is still there; forget those silent for a day."""
     WorkerGroup.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()

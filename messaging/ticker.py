@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -39,7 +38,7 @@ class Ticker:
     """One ticker process."""
 
     def __init__(self) -> None:
-        self.name = f"{socket.gethostname()}:{os.getpid()}:ticker"
+        self.name = f"{heartbeat.host_name()}:{os.getpid()}:ticker"
         self._listener: psycopg.Connection | None = None
         self._swept_at = self._beat_at = 0.0
 
