@@ -50,7 +50,7 @@ class BatchRun:
     @property
     def is_finished(self) -> bool:
         """Every device has a result or is postponed."""
-        return not self.unsent and not self.on_wire and not self.is_stopped
+        return not self.unsent and not self.on_wire
 
     @property
     def is_idle(self) -> bool:

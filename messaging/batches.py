@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -60,6 +60,7 @@ WITH taken AS (
     SELECT b.id, o.state AS occurrence_state, o.due_at, m.application_id, m.in_doubt,
            extract(epoch FROM o.due_at + m.ttl - now())::float AS life_s
     {_OPEN}
+      AND (m.application_id, b.push_service::text) NOT IN (SELECT * FROM unnest(%s::bigint[], %s::text[]))
     ORDER BY b.turn, b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED
 ), started AS (
     UPDATE messaging_occurrence o SET first_request_at = now()
@@ -73,10 +74,14 @@ RETURNING b.id, b.occurrence_id, taken.application_id, b.push_service, b.registr
 """  # noqa: S608
 
 
-def claim(owner: str) -> ClaimedBatch | None:
-    """The batch whose turn it is, now leased to `owner`; None when there is none to send."""
+def claim(owner: str, passing_over: Collection[tuple[int, PushService]] = ()) -> ClaimedBatch | None:
+    """The batch whose turn it is, now leased to `owner`; None when there is none to send.
+
+    `passing_over`: application and push service of the lanes its owner could not send through now.
+    """
+    applications, services = [pk for pk, _ in passing_over], [service.value for _, service in passing_over]
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [owner, LEASE_S])
+        cursor.execute(_CLAIM, [applications, services, owner, LEASE_S])
         row = cursor.fetchone()
     if row is None:
         return None

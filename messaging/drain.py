@@ -29,7 +29,7 @@ from messaging.providers.base import (
     PushOutcome,
     Target,
 )
-from messaging.senders import Sender, sender_for
+from messaging.senders import Sender, discard, sender_for
 from messaging.verdicts import Result
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,13 @@ WINDOW = 300
 #: results written together: a commit costs 0.3 ms, shared by this many devices
 FLUSH_AT = 100
 FLUSH_AFTER_S = 0.5
+#: on the wire of one push service: two connections carry no more, and one that hangs must leave room for the others
+_SERVICE_WINDOW = 200
 #: requests on the wire before the first one of a message was accepted: a wrong payload burns few devices
 _UNPROVEN_WINDOW = 10
 _RUN_FOR_S = 20.0
+#: then answers are waited for, a little longer than a request may take; django-q2 kills a job after 40 s
+_PATIENCE_S = 16.0
 _TEND_EVERY_S = 1.0
 _MOST_BATCHES = 32
 _CLAIM_EVERY_S = 0.1
@@ -49,6 +53,10 @@ _PLAN_EVERY_S = 0.05
 #: for a push service or token endpoint that cannot be reached and names no wait
 _UNREACHABLE_WAIT_S = 30.0
 
+_NO_ANSWER = PushOutcome(kind=OutcomeKind.IN_DOUBT, reason="in_doubt", detail="The push service did not answer.")
+
+#: never reused in a process: leases that a failed drain left behind must lapse, not be extended by the next
+_numbers = itertools.count(1)
 #: never reused in a process: an answer that outlived the drain that asked must not be taken for another
 _keys = itertools.count(1)
 
@@ -65,7 +73,7 @@ class Drain:
 
     def __init__(self) -> None:
         self._group = os.environ.get("CLARION_WORKER_GROUP", "")
-        self._owner = f"{self._group}/{os.getpid()}"
+        self._owner = f"{self._group}/{os.getpid()}/{next(_numbers)}"
         self._runs: list[BatchRun] = []
         self._on_wire: dict[int, _OnWire] = {}
         self._claim_at = self._plan_at = 0.0
@@ -107,7 +115,8 @@ class Drain:
     def _claim_while_hungry(self) -> bool:
         claimed = False
         while self._is_hungry():
-            batch = batches.claim(self._owner)
+            held = {(run.batch.application_pk, run.batch.push_service) for run in self._runs if run.unsent}
+            batch = batches.claim(self._owner, passing_over=held)
             if batch is None:
                 self._claim_at = time.monotonic() + _CLAIM_EVERY_S
                 break
@@ -120,7 +129,7 @@ class Drain:
             self._claim_at <= time.monotonic() < self._stop_at
             and len(self._runs) < _MOST_BATCHES
             and self._room() > 0
-            and not any(run.unsent and not run.is_stopped for run in self._runs)
+            and not any(self._allowance(run) for run in self._runs)
         )
 
     def _open(self, batch: batches.ClaimedBatch) -> None:
@@ -169,20 +178,25 @@ class Drain:
     def _room(self) -> int:
         return WINDOW - len(self._on_wire) - sum(run.unwritten for run in self._runs)
 
+    def _allowance(self, run: BatchRun) -> int:
+        """How many requests of the batch may leave now."""
+        if run.is_stopped or not run.unsent:
+            return 0
+        siblings = [other for other in self._runs if other.provider is run.provider]
+        allowed = min(self._room(), _SERVICE_WINDOW - sum(other.on_wire for other in siblings))
+        if (run.batch.occurrence_id, run.provider) not in self._proven:
+            same = [other for other in siblings if other.batch.occurrence_id == run.batch.occurrence_id]
+            allowed = min(allowed, _UNPROVEN_WINDOW - sum(other.on_wire for other in same))
+        return max(0, allowed)
+
     def _fill(self) -> None:
-        room = self._room()
         for run in self._runs:
-            if run.is_stopped:
-                continue
-            allowed = room
-            if (run.batch.occurrence_id, run.provider) not in self._proven:
-                allowed = min(room, _UNPROVEN_WINDOW - run.on_wire)
+            allowed = self._allowance(run)
             if not run.batch.may_resend and run.unsent and allowed > 0:
                 self._announce(run, allowed)
             while run.unsent and allowed > 0:
                 self._send(run, run.unsent.popleft())
                 allowed -= 1
-            room = self._room()
 
     def _send(self, run: BatchRun, target: Target) -> None:
         if self._blocked_origins and (wait_s := self._origin_wait_s(run, target)):
@@ -233,19 +247,19 @@ class Drain:
         run.on_wire -= 1
         outcome = provider.parse(answer)
         guard = self._guards[provider]
-        guard.count(suspect=outcome.is_suspicious)
+        guard.count(suspect=outcome.is_suspicious, unanswered=outcome.kind is OutcomeKind.IN_DOUBT)
         if outcome.kind is OutcomeKind.ACCEPTED:
             self._proven.add((run.batch.occurrence_id, provider))
-            self._note(run, accepted=True)
             run.settle(sent.target, outcome)
+            self._note(run, accepted=True)
         elif outcome.kind is OutcomeKind.REAUTH:
             self._reauthorize(sent, outcome)
         elif outcome.kind is OutcomeKind.PAUSE:
-            self._pause(run, outcome)
+            self._pause(sent, outcome)
         else:
-            self._note(run, failure=outcome.reason)
             run.settle(sent.target, outcome)
-            if outcome.whole_lane:
+            self._note(run, failure=outcome.reason)
+            if outcome.whole_lane or guard.is_silent:
                 self._throttle(run, sent.target, outcome)
         if guard.has_tripped:
             self._trip(run, outcome)
@@ -264,18 +278,22 @@ class Drain:
         generation = self._authorizations.get(provider, 0)
         if sent.authorization == generation:
             if generation >= 1:
-                self._pause(run, outcome)
+                self._pause(sent, outcome)
                 return
             try:
                 provider.authorize(refused=True)
             except (CredentialFault, ProviderUnavailable) as fault:
                 self._stop_lane(run, str(fault), pause=isinstance(fault, CredentialFault))
-                return
-            self._authorizations[provider] = generation + 1
+            else:
+                self._authorizations[provider] = generation + 1
         run.unsent.appendleft(sent.target)
 
-    def _pause(self, run: BatchRun, outcome: PushOutcome) -> None:
+    def _pause(self, sent: _OnWire, outcome: PushOutcome) -> None:
         """Stop the lane. The device has no outcome, so it stays pending with the rest of its batch."""
+        run = sent.run
+        run.unsent.appendleft(sent.target)
+        if run.is_stopped:
+            return  # by the first of many equal answers
         logger.warning("lane paused: %s %s", run.batch.push_service.label, outcome.reason)
         self._note(run, failure=outcome.reason)
         words = f"{run.batch.push_service.label} refused the credential: {outcome.reason}"
@@ -349,7 +367,9 @@ class Drain:
         if self._group:
             heartbeat.seen(self._group)
             if heartbeat.is_stopping(self._group):
-                self._stop_at = now
+                self._stop_at = min(self._stop_at, now)
+        if now >= self._stop_at + _PATIENCE_S:
+            self._abandon()
         if now >= self._stop_at:
             for run in self._runs:
                 run.is_stopped = bool(run.unsent) or run.is_stopped
@@ -360,3 +380,12 @@ class Drain:
                 run.finish_unsent(DeliveryOutcome.CANCELLED, "")
             elif steering is Steering.PAUSED:
                 run.is_stopped = True
+
+    def _abandon(self) -> None:
+        """Give up on requests that still queue behind hanging ones: the next drain begins with new connections."""
+        for sent in self._on_wire.values():
+            sent.run.on_wire -= 1
+            sent.run.settle(sent.target, _NO_ANSWER)
+        for provider in {sent.run.provider for sent in self._on_wire.values()}:
+            discard(provider)
+        self._on_wire.clear()

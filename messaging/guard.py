@@ -12,6 +12,8 @@ from dataclasses import dataclass
 ENOUGH_ANSWERS = 200
 #: share of doubtful refusals above which we are at fault
 TOO_MANY = 0.2
+#: requests in a row without an answer: the push service is down, its devices wait without holding up anybody else's
+SILENT = 10
 #: answers before a single doubtful refusal is believed
 _FEW_ANSWERS = 20
 
@@ -22,10 +24,12 @@ class DropGuard:
 
     answers: int = 0
     suspects: int = 0
+    unanswered: int = 0  #: in a row
 
-    def count(self, *, suspect: bool) -> None:
-        """Take note of one answer."""
+    def count(self, *, suspect: bool, unanswered: bool = False) -> None:
+        """Take note of one answer, or of its lack."""
         self.answers += 1
+        self.unanswered = self.unanswered + 1 if unanswered else 0
         self.suspects += suspect
 
     @property
@@ -37,6 +41,11 @@ class DropGuard:
     def has_tripped(self) -> bool:
         """The lane must stop: our credential, topic or environment is wrong."""
         return self.answers >= ENOUGH_ANSWERS and self.share > TOO_MANY
+
+    @property
+    def is_silent(self) -> bool:
+        """The push service has stopped answering."""
+        return self.unanswered >= SILENT
 
     @property
     def may_drop(self) -> bool:

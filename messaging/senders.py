@@ -28,6 +28,8 @@ SIMULATOR_FILE = "simulators.json"
 
 _providers: dict[tuple[int, PushService], tuple[int, Provider]] = {}
 _prepared: dict[tuple[int, PushService, int], Prepared] = {}
+#: replaced by one with a newer credential, closed once their last requests are answered
+_retired: list[Provider] = []
 _PREPARED_LIMIT = 256
 #: four weeks: FCM's limit and the vendor's default
 LONGEST_LIFE_S = 2_419_200
@@ -74,10 +76,29 @@ def provider_for(application_pk: int, push_service: PushService) -> Provider:
     version, provider = _providers.get((application_pk, push_service), (0, None))
     if provider is None or version != row.version:
         if provider is not None:
-            provider.transport.close()  # Apple: after a key was revoked, close every connection
+            _retired.append(provider)
+            _prepared.clear()
         provider = _new_provider(row, push_service)
         _providers[application_pk, push_service] = (row.version, provider)
+    _close_retired()
     return provider
+
+
+def _close_retired() -> None:
+    """Apple: after a key was revoked, close every connection. Not before the answers are in: they would be lost."""
+    for provider in [provider for provider in _retired if not provider.transport.in_flight]:
+        _retired.remove(provider)
+        provider.transport.close()
+
+
+def discard(provider: Provider) -> None:
+    """Close a provider whose requests get no answers; the next batch makes a new one."""
+    for key in [key for key, (_, known) in _providers.items() if known is provider]:
+        del _providers[key]
+    if provider in _retired:
+        _retired.remove(provider)
+    _prepared.clear()
+    provider.transport.close()
 
 
 def _new_provider(row: ProviderCredential, push_service: PushService) -> Provider:
