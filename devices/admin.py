@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from devices.models import ApiKey, Application, Channel, DeviceRegistration, Subscription
+from devices import segment_query
+from devices.errors import InvalidSegmentQuery
+from devices.models import ApiKey, Application, Channel, DeviceRegistration, Segment, Subscription
 
 Row = TypeVar("Row", bound=Model)
 
@@ -125,3 +129,31 @@ class SubscriptionAdmin(BoundedAdmin[Subscription]):
     raw_id_fields = ("registration",)
     readonly_fields = ("created_at",)
     ordering = ("-id",)
+
+
+class SegmentForm(forms.ModelForm[Segment]):
+    """A query that cannot be read cannot be saved."""
+
+    class Meta:
+        model = Segment
+        fields = ("application", "name", "query")
+
+    def clean_query(self) -> str:
+        """The where clause."""
+        query: str = self.cleaned_data["query"]
+        try:
+            segment_query.check(query)
+        except InvalidSegmentQuery as error:
+            raise ValidationError(error.message) from error
+        return query
+
+
+@admin.register(Segment)
+class SegmentAdmin(BoundedAdmin[Segment]):
+    """Where clauses kept under a name."""
+
+    form = SegmentForm
+    list_display = ("name", "application", "query", "updated_at")
+    list_select_related = ("application",)
+    search_fields = ("name",)
+    autocomplete_fields = ("application",)

@@ -7,7 +7,11 @@ from typing import Any
 
 from django.db import connection
 
+from devices import segment_query
 from devices.push_services import Os, PushService
+
+#: registration ids looked at in one step of a segment
+SEGMENT_RANGE = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,8 @@ class AudienceSpec:
     oses: tuple[Os, ...] | None
     #: None: not restricted to named devices
     device_ids: tuple[str, ...] | None = None
+    #: a where clause that narrows the rest (`devices.segment_query`); "" none
+    segment_query: str = ""
 
     @property
     def reaches_nobody(self) -> bool:
@@ -47,6 +53,10 @@ def _device_conditions(spec: AudienceSpec) -> tuple[str, list[Any]]:
     if spec.device_ids is not None:
         sql += " AND r.device_id = ANY(%s)"
         params.append(list(spec.device_ids))
+    if spec.segment_query:
+        condition = segment_query.to_sql(spec.segment_query)
+        sql += f" AND {condition.text}"
+        params += condition.params
     return sql, params
 
 
@@ -99,6 +109,8 @@ def next_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> Audi
     if spec.device_ids is not None:
         named = _reachable(spec, "r.id <= %s", [bound])
         return AudiencePage(registrations=named, through=bound, is_last=True)
+    if spec.segment_query:
+        return _segment_page(spec, above=above, bound=bound)
     subscribed = _subscribed(spec.channel_pk, above=above, bound=bound, limit=limit)
     is_last = len(subscribed) < limit
     return AudiencePage(
@@ -106,6 +118,22 @@ def next_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> Audi
         through=bound if is_last else subscribed[-1],
         is_last=is_last,
     )
+
+
+def _segment_page(spec: AudienceSpec, *, above: int, bound: int) -> AudiencePage:
+    """Those of the segment among the next registration ids.
+
+    A range of ids instead of a LIMIT: with that the planner walks the primary key for a narrow segment and sorts a
+    wide one for every page. A range costs the same wherever it lies, and lets an index on attributes be used.
+    """
+    through = min(bound, above + SEGMENT_RANGE)
+    found = _reachable(
+        spec,
+        "r.id > %s AND r.id <= %s AND r.id IN (SELECT s.registration_id FROM devices_subscription s "
+        "WHERE s.channel_id = %s AND s.registration_id > %s AND s.registration_id <= %s)",
+        [above, through, spec.channel_pk, above, through],
+    )
+    return AudiencePage(registrations=found, through=through, is_last=through >= bound)
 
 
 def _subscribed(channel_pk: int | None, *, above: int, bound: int, limit: int) -> list[int]:

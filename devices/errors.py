@@ -133,3 +133,9 @@ class InvalidChannelName(ApiError):
     """A channel name has 1 to 128 characters, no slash or control character, and is none of the reserved words."""
 
     code = 5912
+
+
+class InvalidSegmentQuery(ApiError):
+    """The segmentQuery is no condition over device registrations."""
+
+    code = 5913

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -135,6 +136,13 @@ class DeviceRegistration(models.Model):
         indexes = [
             models.Index(fields=["application", "os", "id"], name="registration_by_os"),
             models.Index(fields=["expiration"], condition=Q(expiration__isnull=False), name="registration_expiring"),
+            # for segment queries; partial, so that registering a device without attributes does not touch it
+            GinIndex(
+                fields=["attributes"],
+                opclasses=["jsonb_path_ops"],
+                condition=~Q(attributes={}),
+                name="registration_attributes",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -154,3 +162,20 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.registration_id}::{self.channel_id}"
+
+
+class Segment(models.Model):
+    """A where clause kept under a name (`devices.segment_query`)."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="segments")
+    name = models.CharField(max_length=128)
+    query = models.TextField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["application", "name"], name="segment_unique_name")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -56,6 +56,7 @@ class PublishRequest:
     publish_policy: PublishPolicy = PublishPolicy.BOTH
     push_broadcast: OsMask | None = None
     push_singlecast: tuple[str, ...] | None = None  #: never empty
+    segment_query: str = ""  #: a where clause that narrows whom the rest means; checked
     template: TemplateSnapshot | None = None  #: body and its headers are smart text
     publish_at: datetime | None = None
     repeat_every: timedelta | None = None
@@ -74,6 +75,8 @@ class PublishRequest:
             return self.push_broadcast.os_names()
         if self.push_singlecast is not None:
             return None
+        if self.segment_query:
+            return tuple(Os)
         return headers_name_os(self.headers)
 
 
@@ -93,6 +96,7 @@ def audience_of(request: PublishRequest, application: Application, channel_pk: i
         channel_pk=None if request.push_singlecast is not None else (channel_pk or 0),
         oses=request.target_oses(),
         device_ids=request.push_singlecast,
+        segment_query=request.segment_query,
     )
 
 
@@ -157,6 +161,7 @@ def _store(application: Application, channel: Channel, request: PublishRequest, 
         publish_policy=request.publish_policy,
         push_broadcast=request.push_broadcast,
         push_singlecast=None if request.push_singlecast is None else list(request.push_singlecast),
+        segment_query=request.segment_query,
         template=None if request.template is None else request.template.to_json(),
         publish_at=request.publish_at,
         repeat_every=request.repeat_every,
@@ -182,6 +187,7 @@ def request_of(message: Message) -> PublishRequest:
         publish_policy=PublishPolicy(message.publish_policy),
         push_broadcast=None if message.push_broadcast is None else OsMask(message.push_broadcast),
         push_singlecast=None if message.push_singlecast is None else tuple(message.push_singlecast),
+        segment_query=message.segment_query,
         template=None if message.template is None else TemplateSnapshot.from_json(message.template),
         publish_at=message.publish_at,
         repeat_every=message.repeat_every,

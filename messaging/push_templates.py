@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devices import segment_query
+from devices.errors import InvalidSegmentQuery
 from devices.models import Application
 from devices.push_services import Os, OsMask
 from messaging.errors import UnknownPushTemplate
 from messaging.models import PublishPolicy
 from messaging.publishing import PublishRequest
+from messaging.smart_text import MissingValue, RenderedTooLong, compile_text
 from messaging.template_models import AndroidChannelTemplate, ButtonPlatform, ButtonTemplate, PushTemplate
 from messaging.template_options import (
     AndroidChannel,
@@ -38,9 +41,9 @@ class _Parts:
 def request_from_template(application: Application, name: str, values: Mapping[str, str]) -> PublishRequest:
     """The message of a push: text, operating systems, channel and segment are the template's.
 
-    Raises UnknownPushTemplate.
+    Raises UnknownPushTemplate, InvalidSegmentQuery.
     """
-    template = PushTemplate.objects.filter(application=application, name=name).first()
+    template = PushTemplate.objects.select_related("application").filter(application=application, name=name).first()
     if template is None:
         raise UnknownPushTemplate(f"There is no push template named '{name[:128]}'.")
     snapshot = snapshot_of(template, dict(values))
@@ -50,8 +53,33 @@ def request_from_template(application: Application, name: str, values: Mapping[s
         headers={key: text for headers in snapshot.headers.values() for key, text in headers.items()},
         publish_policy=PublishPolicy.PUSH,
         push_broadcast=OsMask.of(Os(os) for os in template.platforms) if template.platforms else OsMask.ALL,
+        segment_query=fill_query(template.segment_query, values),
         template=snapshot,
     )
+
+
+def fill_query(query: str, values: Mapping[str, str]) -> str:
+    """The where clause with the values of the call in place: text inside quotes stays inside them.
+
+    Raises InvalidSegmentQuery, also where a value is missing: a segment is one for all devices.
+    """
+    quoted = {name: value.replace("'", "''") for name, value in values.items()}
+    try:
+        filled = "".join(
+            compile_text(piece).render(quoted) if is_quoted else piece for piece, is_quoted in _quoted_pieces(query)
+        ).strip()
+    except (MissingValue, RenderedTooLong) as error:
+        raise InvalidSegmentQuery(f"The template's segment query cannot be filled in: {error}") from error
+    if filled:
+        segment_query.check(filled)
+    return filled
+
+
+def _quoted_pieces(query: str) -> list[tuple[str, bool]]:
+    """The pieces between quotes, in turn outside and inside; a doubled quote is an empty piece."""
+    return [
+        (piece if position == 0 else "'" + piece, position % 2 == 1) for position, piece in enumerate(query.split("'"))
+    ]
 
 
 def snapshot_of(template: PushTemplate, values: dict[str, str]) -> TemplateSnapshot:

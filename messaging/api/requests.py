@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from devices import timestamps
+from devices import segment_query, timestamps
 from devices.errors import ApiError, InvalidProperty, PropertyTooLong
 from devices.json_input import KIB, to_struct
 from devices.push_services import OsMask
@@ -17,7 +17,6 @@ from messaging.errors import (
     InvalidPushHeader,
     InvalidRepeatEvery,
     InvalidRepeatExpiresAt,
-    NotSupported,
 )
 from messaging.models import PublishPolicy
 from messaging.publishing import PublishRequest
@@ -74,12 +73,11 @@ def parse_publish_request(channel_name: str, body: dict[str, object]) -> Publish
         publish_policy=_publish_policy(wire),
         push_broadcast=None if wire.push_broadcast is None else _push_broadcast(wire.push_broadcast),
         push_singlecast=None if wire.push_singlecast is None else _push_singlecast(wire.push_singlecast),
+        segment_query=_segment_query(wire.segment_query or ""),
         publish_at=_moment("publishAt", wire.publish_at),
         repeat_every=_repeat_every(wire.repeat_every),
         repeat_expires_at=_moment("repeatExpiresAt", wire.repeat_expires_at),
     )
-    if wire.segment_query and request.target_oses() != ():
-        raise NotSupported("segmentQuery is not supported; nothing was published.", field="segmentQuery")
     return request
 
 
@@ -167,6 +165,13 @@ def _push_singlecast(device_ids: list[str]) -> tuple[str, ...]:
             field="pushSinglecast",
         )
     return tuple(dict.fromkeys(device_ids))
+
+
+def _segment_query(query: str) -> str:
+    """The query once it has been read as one."""
+    if query.strip():
+        segment_query.check(query)
+    return query.strip()
 
 
 def _moment(field: str, value: float | str | None) -> datetime | None:

@@ -180,3 +180,20 @@ def test_templates_of_an_unknown_os_are_refused(api: Api) -> None:
     status, answer = api.get("/messaging/pushtemplates/symbian")
 
     assert (status, answer["code"]) == (400, 5901)
+
+
+def test_template_values_fill_the_segment_query(api: Api) -> None:
+    make_template(api, segment_query="shop.city = '{city}' AND age >= '{age|18}'")
+
+    api.post("/messaging/push/welcome", {"templateValues": {"city": "L'Aquila"}})
+
+    assert published(api).segment_query == "shop.city = 'L''Aquila' AND age >= '18'"
+
+
+def test_segment_query_without_its_value_is_error_5913(api: Api) -> None:
+    make_template(api, segment_query="age = '{age}'")
+
+    status, answer = api.post("/messaging/push/welcome", {})
+
+    assert (status, answer["code"]) == (400, 5913)
+    assert "{age}" in answer["message"]

@@ -210,8 +210,22 @@ def test_the_key_shipped_in_apps_may_not_publish(api: Api) -> None:
     assert not Message.objects.exists()
 
 
-def test_a_segment_that_would_be_overlooked_is_refused(api: Api) -> None:
-    body = {"message": "h", "segmentQuery": "channelName='news'"}
+def test_segment_query_alone_means_every_system(api: Api) -> None:
+    message = _published(api, {"message": "h", "segmentQuery": "channelName='news'"})
 
-    assert api.post(PATH, {**body, "pushBroadcast": 7})[1]["code"] == 5924
-    assert api.post(PATH, {**body, "headers": {"a": "b"}, "pushPolicy": "ONLY", "pushBroadcast": 0})[0] == 200
+    assert message.segment_query == "channelName='news'"
+    assert set(request_of(message).target_oses() or ()) == set(Os)
+
+
+def test_segment_query_narrows_the_systems_named(api: Api) -> None:
+    message = _published(api, {"message": "h", "segmentQuery": "age > 18", "pushBroadcast": "IOS"})
+
+    assert request_of(message).target_oses() == (Os.IOS,)
+
+
+def test_segment_query_that_cannot_be_read_is_error_5913(api: Api) -> None:
+    status, answer = api.post(PATH, {"message": "h", "segmentQuery": "age > "})
+
+    assert (status, answer["code"]) == (400, 5913)
+    assert "character 7" in answer["message"]
+    assert not Message.objects.exists()

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from devices.admin import SegmentForm
 from devices.models import ApiKey, Channel, DeviceRegistration
 from devices.push_services import PushService
 from messaging.models import Lane, Message, Occurrence, ProviderCredential
@@ -120,3 +121,9 @@ def test_the_device_list_costs_the_same_for_more_devices(admin_client: Client) -
         make_registration(application, channels=("news", "sport"))
 
     assert _queries_of_device_list(admin_client) == with_one
+
+
+def test_segment_that_cannot_be_read_cannot_be_saved(db: None) -> None:
+    form = SegmentForm({"application": make_application().pk, "name": "adults", "query": "age >"})
+
+    assert "character 6" in str(form.errors["query"])

@@ -1,0 +1,256 @@
+"""What a segment query can ask about a registration, each kind of column as SQL; `r` is the registration.
+
+Every method gives a condition that is never true where the value is missing, whatever is asked of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+from uuid import UUID
+
+from devices import timestamps
+from devices.channels import DEFAULT_CHANNEL
+from devices.conditions import InvalidCondition, Literal, Name, Operator
+
+SqlParts = tuple[str, list[Any]]
+#: a LIKE pattern: characters, each with whether it stands for itself
+Pattern = Sequence[tuple[str, bool]]
+
+#: a value that counts as a number beside a number; bounded as the grammar bounds its own
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
+_SQL_NUMBER = "'^-?[0-9]{1,40}([.][0-9]{1,40})?$'"
+_MAX_PATH = 8
+
+
+class Column(Protocol):
+    """Something that can be compared with values."""
+
+    def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
+        """Equal to one of them; negated: there, and equal to none."""
+
+    def ordered(self, operator: Operator, value: Literal) -> SqlParts:
+        """`<`, `<=`, `>` or `>=` the value."""
+
+    def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
+        """Like the pattern; negated: there, and unlike it."""
+
+    def is_null(self, *, negated: bool) -> SqlParts:
+        """Missing; negated: there."""
+
+
+def _text(value: Literal) -> str:
+    if isinstance(value.value, bool):
+        return "true" if value.value else "false"
+    return str(value.value)
+
+
+def _number(value: Literal) -> Decimal | None:
+    """The number a value is or spells."""
+    if isinstance(value.value, str) and _NUMBER.fullmatch(value.value):
+        return Decimal(value.value)
+    return value.value if isinstance(value.value, Decimal) else None
+
+
+def _like(pattern: Pattern) -> str:
+    """For PostgreSQL's LIKE, whose escape is a backslash."""
+    return "".join("\\" + char if literal and char in "%_\\" else char for char, literal in pattern)
+
+
+def _no_order(value: Literal, what: str) -> InvalidCondition:
+    return InvalidCondition(value.position, f"{what} can be compared by = and <> only")
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """A text; ordered as numbers where the value compared with is one."""
+
+    sql: str
+    normal: Callable[[str], str] = str  #: how values are written in this column
+
+    def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
+        """By equality of texts."""
+        sign = "<> ALL" if negated else "= ANY"
+        return f"{self.sql} {sign}(%s::text[])", [[self.normal(_text(option)) for option in options]]
+
+    def ordered(self, operator: Operator, value: Literal) -> SqlParts:
+        """A number is compared with the number the text begins with: version 14.2 lies above 9."""
+        if isinstance(value.value, bool):
+            raise _no_order(value, "TRUE and FALSE")
+        number = _number(value)
+        if number is not None:
+            leading = f"substring({self.sql} from '^-?[0-9]{{1,40}}(?:[.][0-9]{{1,40}})?')::numeric"
+            return f"{leading} {operator.value} %s", [number]
+        return f'{self.sql} COLLATE "C" {operator.value} %s', [self.normal(_text(value))]
+
+    def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
+        """As PostgreSQL does it."""
+        return f"{self.sql} {'NOT LIKE' if negated else 'LIKE'} %s", [_like(pattern)]
+
+    def is_null(self, *, negated: bool) -> SqlParts:
+        """Columns that hold '' for nothing come with NULLIF."""
+        return f"{self.sql} IS {'NOT ' if negated else ''}NULL", []
+
+
+@dataclass(frozen=True, slots=True)
+class IdColumn(TextColumn):
+    """The registration's own id: equality by its index."""
+
+    def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
+        """What is no UUID equals none."""
+        ids = [UUID(text) for text in map(_text, options) if _is_uuid(text)]
+        return f"r.registration_id {'<> ALL' if negated else '= ANY'}(%s::uuid[])", [ids]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """A moment; values are milliseconds or ISO 8601."""
+
+    sql: str
+
+    def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
+        """To the microsecond."""
+        sign = "<> ALL" if negated else "= ANY"
+        return f"{self.sql} {sign}(%s::timestamptz[])", [[_moment(option) for option in options]]
+
+    def ordered(self, operator: Operator, value: Literal) -> SqlParts:
+        """Earlier and later."""
+        return f"{self.sql} {operator.value} %s", [_moment(value)]
+
+    def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
+        """As ISO 8601 in UTC."""
+        iso = f"""to_char({self.sql} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+        return f"{iso} {'NOT LIKE' if negated else 'LIKE'} %s", [_like(pattern)]
+
+    def is_null(self, *, negated: bool) -> SqlParts:
+        """Only `expiration` can be."""
+        return f"{self.sql} IS {'NOT ' if negated else ''}NULL", []
+
+
+def _moment(value: Literal) -> datetime:
+    raw = value.value
+    try:
+        return timestamps.from_wire(float(raw) if isinstance(raw, Decimal) else raw)
+    except ValueError as error:
+        raise InvalidCondition(value.position, str(error)) from error
+
+
+class ChannelColumn:
+    """Channels the device listens to: a condition holds when one of them meets it."""
+
+    _LISTENS = (
+        "EXISTS (SELECT 1 FROM devices_subscription sq WHERE sq.registration_id = r.id AND sq.channel_id IN "
+        "(SELECT c.id FROM devices_channel c WHERE c.application_id = r.application_id AND c.name {}))"
+    )
+
+    def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
+        """Listens to one of them; negated: to none of them."""
+        names = [DEFAULT_CHANNEL if text.lower() == DEFAULT_CHANNEL else text for text in map(_text, options)]
+        return self._listens("= ANY(%s::text[])", negated), [names]
+
+    def ordered(self, operator: Operator, value: Literal) -> SqlParts:
+        """Channels have no order."""
+        raise _no_order(value, "channelName")
+
+    def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
+        """Listens to one whose name is like the pattern; negated: to none."""
+        return self._listens("LIKE %s", negated), [_like(pattern)]
+
+    def is_null(self, *, negated: bool) -> SqlParts:
+        """Listens to no channel; negated: to any."""
+        return self._listens("IS NOT NULL", not negated), []
+
+    def _listens(self, to: str, negated: bool) -> str:
+        return ("NOT " if negated else "") + self._LISTENS.format(to)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeColumn:
+    """A value in the registration's attributes: text, number, true or false. A text of digits is a number too."""
+
+    path: tuple[str, ...]
+
+    _TEXT = "(r.attributes #>> %s::text[])"
+
+    def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
+        """By containment, which the index on attributes serves; its own condition stands first."""
+        holding = [self._holding(spelling) for option in options for spelling in _spellings(option)]
+        either = " OR ".join(["r.attributes @> %s::jsonb"] * len(holding))
+        if negated:
+            return f"{self._TEXT} IS NOT NULL AND NOT ({either})", [list(self.path), *holding]
+        return f"r.attributes <> '{{}}'::jsonb AND ({either})", [*holding]
+
+    def ordered(self, operator: Operator, value: Literal) -> SqlParts:
+        """Numbers with numbers, texts with texts. CASE, because AND promises no order and the cast must not fail."""
+        if isinstance(value.value, bool):
+            raise _no_order(value, "TRUE and FALSE")
+        path, number = list(self.path), _number(value)
+        if number is None:
+            return f'{self._TEXT} COLLATE "C" {operator.value} %s', [path, _text(value)]
+        case = f"CASE WHEN {self._TEXT} ~ {_SQL_NUMBER} THEN {self._TEXT}::numeric {operator.value} %s END"
+        return case, [path, path, number]
+
+    def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
+        """By the value as text."""
+        return f"{self._TEXT} {'NOT LIKE' if negated else 'LIKE'} %s", [list(self.path), _like(pattern)]
+
+    def is_null(self, *, negated: bool) -> SqlParts:
+        """JSON's null counts as missing."""
+        return f"{self._TEXT} IS {'NOT ' if negated else ''}NULL", [list(self.path)]
+
+    def _holding(self, spelling: str) -> str:
+        """The smallest JSON object that has this value at the path."""
+        for key in reversed(self.path):
+            spelling = f"{{{json.dumps(key)}: {spelling}}}"
+        return spelling
+
+
+def _spellings(value: Literal) -> list[str]:
+    """The JSON values that are equal to it."""
+    number = _number(value)
+    found = [json.dumps(_text(value))]
+    if number is not None:
+        found.append(format(number, "f"))
+    elif isinstance(value.value, bool):
+        found.append(_text(value))
+    return found
+
+
+_COLUMNS: dict[str, Column] = {
+    "objectId": IdColumn("upper(r.registration_id::text)", str.upper),
+    "deviceId": TextColumn("r.device_id"),
+    "deviceToken": TextColumn("r.token"),
+    "operatingSystemName": TextColumn("r.os", str.upper),
+    "operatingSystemVersion": TextColumn("NULLIF(r.os_version, '')"),
+    "channelName": ChannelColumn(),
+    "expiration": TimeColumn("r.expiration"),
+    "userId": TextColumn("NULLIF(r.user_id, '')"),
+    "locale": TextColumn("NULLIF(r.locale, '')"),
+    "timeZone": TextColumn("NULLIF(r.time_zone, '')"),
+    "created": TimeColumn("r.created_at"),
+    "updated": TimeColumn("r.last_seen_at"),
+}
+
+
+def column_named(name: Name) -> Column:
+    """The column, or the attribute, of that name. Raises InvalidCondition."""
+    column = _COLUMNS.get(name.text)
+    if column is not None:
+        return column
+    path = tuple(name.text.split("."))
+    if len(path) > _MAX_PATH:
+        raise InvalidCondition(name.position, f"an attribute lies at most {_MAX_PATH} levels deep")
+    return AttributeColumn(path)

@@ -1,0 +1,144 @@
+"""A segment query (where clause over device registrations) to SQL with bound parameters.
+
+A name is a column of the wire's DeviceRegistration (contract.md 6) or an attribute; `a.b` is `b` within attribute `a`.
+`channelName` asks whether the device listens to a channel. SQL-92 logic: what is missing is neither equal nor unequal.
+
+The SQL speaks of `devices_deviceregistration r`. NOT is moved down to the comparisons: jsonb's `@>`, which the index
+serves, says false where SQL means unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from devices.conditions import (
+    And,
+    Between,
+    Comparison,
+    Condition,
+    In,
+    InvalidCondition,
+    IsNull,
+    Like,
+    Literal,
+    Name,
+    Not,
+    Operand,
+    Operator,
+    Or,
+    parse_condition,
+)
+from devices.errors import InvalidSegmentQuery
+from devices.segment_columns import Column, column_named
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A condition and its parameters."""
+
+    text: str
+    params: tuple[Any, ...] = ()
+
+
+#: what holds when the operands change places
+_TURNED = {
+    Operator.EQUAL: Operator.EQUAL,
+    Operator.NOT_EQUAL: Operator.NOT_EQUAL,
+    Operator.LESS: Operator.GREATER,
+    Operator.LESS_OR_EQUAL: Operator.GREATER_OR_EQUAL,
+    Operator.GREATER: Operator.LESS,
+    Operator.GREATER_OR_EQUAL: Operator.LESS_OR_EQUAL,
+}
+_OPPOSITE = {
+    Operator.EQUAL: Operator.NOT_EQUAL,
+    Operator.NOT_EQUAL: Operator.EQUAL,
+    Operator.LESS: Operator.GREATER_OR_EQUAL,
+    Operator.LESS_OR_EQUAL: Operator.GREATER,
+    Operator.GREATER: Operator.LESS_OR_EQUAL,
+    Operator.GREATER_OR_EQUAL: Operator.LESS,
+}
+
+
+def check(query: str) -> None:
+    """Raises InvalidSegmentQuery, which names the place."""
+    to_sql(query)
+
+
+def to_sql(query: str) -> Sql:
+    """The query as SQL over `r`. Raises InvalidSegmentQuery."""
+    try:
+        text, params = _condition(parse_condition(query), negated=False)
+    except InvalidCondition as error:
+        raise InvalidSegmentQuery(f"segmentQuery, character {error.position}: {error.reason}.") from error
+    return Sql(f"({text})", tuple(params))
+
+
+_Sql = tuple[str, list[Any]]
+
+
+def _condition(condition: Condition, *, negated: bool) -> _Sql:
+    if isinstance(condition, Not):
+        return _condition(condition.condition, negated=not negated)
+    if isinstance(condition, And | Or):
+        word = " AND " if isinstance(condition, And) is not negated else " OR "
+        return _joined(word, [_condition(part, negated=negated) for part in condition.conditions])
+    return _predicate(condition, negated)
+
+
+def _joined(word: str, parts: Iterable[_Sql]) -> _Sql:
+    texts, params = [], []
+    for text, of_part in parts:
+        texts.append(f"({text})")
+        params += of_part
+    return word.join(texts), params
+
+
+def _predicate(condition: Comparison | Between | In | Like | IsNull, negated: bool) -> _Sql:
+    if isinstance(condition, Comparison):
+        return _comparison(condition, negated)
+    if isinstance(condition, IsNull):
+        return column_named(condition.name).is_null(negated=condition.negated is not negated)
+    negated = condition.negated is not negated
+    if isinstance(condition, Between):
+        return _between(condition, negated)
+    column = _column(condition.operand)
+    if isinstance(condition, Like):
+        return column.like(condition.parts(), negated=negated)
+    return column.equal_any(condition.options, negated=negated)
+
+
+def _comparison(condition: Comparison, negated: bool) -> _Sql:
+    left, right, operator = condition.left, condition.right, condition.operator
+    if isinstance(left, Literal):
+        left, right, operator = right, left, _TURNED[operator]
+    column = _column(left)
+    if isinstance(right, Name):
+        raise InvalidCondition(right.position, "a column can be compared with a value only")
+    operator = _OPPOSITE[operator] if negated else operator
+    if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
+        return column.equal_any([right], negated=operator is Operator.NOT_EQUAL)
+    return column.ordered(operator, right)
+
+
+def _between(condition: Between, negated: bool) -> _Sql:
+    column = _column(condition.operand)
+    low, high = _value(condition.low), _value(condition.high)
+    if negated:
+        return _joined(" OR ", [column.ordered(Operator.LESS, low), column.ordered(Operator.GREATER, high)])
+    return _joined(
+        " AND ", [column.ordered(Operator.GREATER_OR_EQUAL, low), column.ordered(Operator.LESS_OR_EQUAL, high)]
+    )
+
+
+def _column(operand: Operand) -> Column:
+    if isinstance(operand, Literal):
+        raise InvalidCondition(operand.position, "expected the name of a column or attribute")
+    return column_named(operand)
+
+
+def _value(operand: Operand) -> Literal:
+    if isinstance(operand, Name):
+        raise InvalidCondition(operand.position, "a column can be compared with a value only")
+    return operand

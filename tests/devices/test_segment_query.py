@@ -1,0 +1,178 @@
+"""Segment queries: a where clause over registrations, channels and attributes, and nothing that is missing matches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from devices import audience
+from devices.audience import AudienceSpec
+from devices.errors import InvalidSegmentQuery
+from devices.models import Application, DeviceRegistration
+from devices.push_services import Os
+from devices.segment_query import check, to_sql
+from tests.factories import make_application, make_registration
+
+pytestmark = pytest.mark.django_db
+
+ANN = {"name": "Ann", "age": 30, "vip": True, "shop": {"city": "Berlin"}, "rank": "7"}
+BOB = {"name": "Bob", "age": 18, "vip": False, "shop": {"city": "Bern"}, "rank": 12, "note": None}
+
+
+@pytest.fixture
+def application() -> Application:
+    """Devices ann (iOS, channels default and news), bob (Android) and one without attributes."""
+    application = make_application()
+    make(application, "ann", "IOS", ("default", "news"), attributes=ANN, os_version="14.2", user_id="u1", locale="de")
+    make(application, "bob", "ANDROID", ("default",), attributes=BOB, os_version="9", user_id="u2", locale="en")
+    make(application, "plain", "ANDROID", ("other",))
+    return application
+
+
+def make(application: Application, device_id: str, os: str, channels: tuple[str, ...], **values: Any) -> None:
+    device = make_registration(application, os, channels, device_id=device_id)
+    DeviceRegistration.objects.filter(pk=device.pk).update(**values)
+
+
+def matching(application: Application, query: str) -> set[str]:
+    sql = to_sql(query)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT r.device_id FROM devices_deviceregistration r WHERE r.application_id = %s AND {sql.text}",
+            [application.pk, *sql.params],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+@pytest.mark.parametrize(
+    ("query", "devices"),
+    [
+        ("deviceId = 'ann'", {"ann"}),
+        ("'ann' = deviceId", {"ann"}),
+        ("deviceId IN ('ann', 'bob', 'x')", {"ann", "bob"}),
+        ("deviceId LIKE '_o%'", {"bob"}),
+        ("deviceId LIKE '%!_%' ESCAPE '!'", set()),
+        ("operatingSystemName = 'android'", {"bob", "plain"}),
+        ("operatingSystemName <> 'IOS'", {"bob", "plain"}),
+        ("operatingSystemVersion > 9", {"ann"}),
+        ("operatingSystemVersion >= '9'", {"ann", "bob"}),
+        ("userId IS NULL", {"plain"}),
+        ("userId IS NOT NULL AND locale = 'de'", {"ann"}),
+        ("NOT locale = 'de'", {"bob"}),
+        ("channelName = 'news'", {"ann"}),
+        ("channelName <> 'news'", {"bob", "plain"}),
+        ("channelName = 'Default' AND NOT channelName = 'news'", {"bob"}),
+        ("channelName LIKE 'ne%' OR channelName = 'other'", {"ann", "plain"}),
+        ("created > 1000 AND updated >= '2020-01-01T00:00:00Z'", {"ann", "bob", "plain"}),
+        ("expiration IS NULL", {"ann", "bob", "plain"}),
+        ("expiration < 4102444800000", set()),
+        ("objectId = 'no uuid'", set()),
+        ("name = 'Ann'", {"ann"}),
+        ("name <> 'Ann'", {"bob"}),
+        ("age = 30", {"ann"}),
+        ("age = '30'", {"ann"}),
+        ("age > 18", {"ann"}),
+        ("NOT age > 18", {"bob"}),
+        ("age BETWEEN 18 AND 20", {"bob"}),
+        ("age NOT BETWEEN 18 AND 20", {"ann"}),
+        ("rank > 8", {"bob"}),
+        ("rank = 7", {"ann"}),
+        ("name > 1", set()),
+        ("name > 'Ann'", {"bob"}),
+        ("vip = TRUE", {"ann"}),
+        ("vip <> TRUE", {"bob"}),
+        ("shop.city = 'Berlin'", {"ann"}),
+        ("shop.city LIKE 'Ber%'", {"ann", "bob"}),
+        ("shop.city IN ('Bern', 'Rome')", {"bob"}),
+        ("note IS NULL", {"ann", "bob", "plain"}),
+        ("NOT (name = 'Ann' OR age = 18)", set()),
+        ("NOT (name = 'Ann' AND age = 18)", {"ann", "bob"}),
+        ("nothing = 1 OR NOT nothing = 1", set()),
+        ("name = 'x'') OR (''1''=''1'", set()),
+    ],
+)
+def test_query_finds_these_devices(application: Application, query: str, devices: set[str]) -> None:
+    assert matching(application, query) == devices
+
+
+def test_object_id_in_either_letter_case_finds_the_device(application: Application) -> None:
+    wire_id = DeviceRegistration.objects.get(device_id="ann").registration_id
+
+    assert matching(application, f"objectId = '{str(wire_id).upper()}'") == {"ann"}
+    assert matching(application, f"objectId <> '{wire_id}'") == {"bob", "plain"}
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ("deviceId =", "character 11"),
+        ("deviceId = 'a' AND", "character 19"),
+        ("deviceId = userId", "character 12"),
+        ("1 = 1", "character 5"),
+        ("expiration > 'soon'", "character 14"),
+        ("channelName > 'a'", "character 15"),
+        ("vip > TRUE", "character 7"),
+        ("a.b.c.d.e.f.g.h.i = 1", "character 1"),
+    ],
+)
+def test_error_names_the_place(query: str, place: str) -> None:
+    with pytest.raises(InvalidSegmentQuery, match=place):
+        check(query)
+
+
+def spec(application: Application, query: str, **values: Any) -> AudienceSpec:
+    channel = application.channels.get(name="default")
+    return AudienceSpec(
+        **{
+            "application_pk": application.pk,
+            "channel_pk": channel.pk,
+            "oses": tuple(Os),
+            "segment_query": query,
+            **values,
+        }
+    )
+
+
+def test_count_combines_channel_system_and_segment(application: Application) -> None:
+    assert [(entry.os, entry.devices) for entry in audience.count(spec(application, "age > 0"))] == [
+        (Os.ANDROID, 1),
+        (Os.IOS, 1),
+    ]
+    assert [entry.os for entry in audience.count(spec(application, "age > 0", oses=(Os.IOS,)))] == [Os.IOS]
+
+
+def test_pages_give_exactly_what_was_counted(application: Application) -> None:
+    wanted = spec(application, "age > 18")
+
+    page = audience.next_page(wanted, above=0, bound=audience.highest_id(), limit=10)
+
+    (device,) = DeviceRegistration.objects.filter(device_id="ann")
+    assert ([pk for pk, _ in page.registrations], page.is_last) == ([device.pk], True)
+
+
+def test_pages_of_a_segment_pass_over_ranges_without_devices(application: Application) -> None:
+    wanted = spec(application, "age > 18")
+
+    page = audience.next_page(wanted, above=0, bound=audience.SEGMENT_RANGE + 5, limit=10)
+
+    assert (page.through, page.is_last) == (audience.SEGMENT_RANGE, False)
+
+
+def test_named_devices_are_narrowed_by_the_segment_too(application: Application) -> None:
+    wanted = spec(application, "age > 18", channel_pk=None, oses=None, device_ids=("ann", "bob"))
+
+    page = audience.next_page(wanted, above=0, bound=audience.highest_id(), limit=10)
+
+    assert len(page.registrations) == 1
+
+
+def test_index_on_attributes_serves_equality(application: Application) -> None:
+    sql = to_sql("shop.city = 'Berlin'")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN SELECT 1 FROM devices_deviceregistration r WHERE {sql.text}", list(sql.params))
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "registration_attributes" in plan
