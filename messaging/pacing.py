@@ -1,0 +1,225 @@
+"""How fast requests may leave: token buckets in the database, shared by the workers of all machines.
+
+A drain asks a bucket at most every quarter of a second, for what it will use until then, and keeps the rest; a bucket
+never grants more than its limit allows, however many drains ask. Without a limit nothing here runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from devices.push_services import PushService
+from messaging.models import Pace
+from messaging.providers.base import PushOutcome
+
+#: "600K quota tokens for each 1-minute token bucket" (Firebase, Scale FCM); refused requests count too
+FCM_PER_MINUTE = 600_000
+#: what a bucket saves while nobody asks, in seconds of its rate
+BURST_S = 0.5
+#: what a drain was granted and has not used is thrown away after this long
+KEEP_S = 0.5
+#: so that no minute, wherever it begins, sees more than the quota
+FCM_PER_SECOND = FCM_PER_MINUTE / (60 + BURST_S + KEEP_S)
+#: Scale FCM asks for a ramp of 60 s and more; below the floor nobody's campaign is a spike
+RAMP_S = 60.0
+RAMP_FLOOR_PER_SECOND = 1_000.0
+#: a bucket nobody asked for this long begins its ramp anew
+IDLE_S = 60.0
+#: reliability.md 1.2: halved when the service says quota, and back by a tenth of the limit each minute
+_RECOVERY_PER_S = 0.1 / 60
+_LEAST_SHARE = 0.01
+#: answers that were on the wire together say quota together: that halves once
+_SLOW_DOWN_ONCE_S = 10.0
+_ASK_EVERY_S = 0.25
+_ASK_AT_LEAST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate that all drains share."""
+
+    key: str
+    per_second: float
+    has_ramp: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """One row of `Pace`, and the database's clock when it was read."""
+
+    credit: float
+    asked_at: datetime
+    busy_since: datetime
+    share: float
+    slowed_at: datetime
+    now: datetime
+
+    @property
+    def idle_s(self) -> float:
+        """Since anybody asked; clocks of concurrent readers may be a little apart."""
+        return max(0.0, (self.now - self.asked_at).total_seconds())
+
+    @property
+    def share_now(self) -> float:
+        """Part of the limit in use, after what it has recovered."""
+        return min(1.0, self.share + _RECOVERY_PER_S * max(0.0, (self.now - self.slowed_at).total_seconds()))
+
+    def rate(self, limit: Limit) -> float:
+        """Requests per second at this moment."""
+        rate = limit.per_second
+        if limit.has_ramp:
+            busy_s = max(0.0, (self.now - self.busy_since).total_seconds())
+            ramp = RAMP_FLOOR_PER_SECOND + (rate - RAMP_FLOOR_PER_SECOND) * busy_s / RAMP_S
+            rate = min(rate, max(RAMP_FLOOR_PER_SECOND, ramp))
+        return rate * self.share_now
+
+    def take(self, limit: Limit, wanted: int) -> tuple[int, Bucket]:
+        """How many of `wanted` requests may leave, and the bucket after that."""
+        bucket = replace(self, busy_since=self.now) if self.idle_s > IDLE_S else self
+        rate = bucket.rate(limit)
+        # A bucket that cannot hold one request would never let one out
+        full = max(1.0, rate * BURST_S)
+        credit = min(full, bucket.credit + rate * bucket.idle_s)
+        granted = min(wanted, int(credit))
+        return granted, replace(bucket, credit=credit - granted, asked_at=max(bucket.now, bucket.asked_at))
+
+
+@dataclass(slots=True)
+class _Purse:
+    """What one drain holds of one bucket. Times are of the monotonic clock."""
+
+    credit: int = 0
+    used: int = 0  #: since it last asked
+    asked_at: float = -_ASK_EVERY_S
+
+    def refill(self, limit: Limit) -> None:
+        """Ask for twice what the last quarter of a second took, so that a fast drain gets its share in a few asks."""
+        now = time.monotonic()
+        since_s = now - self.asked_at
+        if since_s < _ASK_EVERY_S:
+            return
+        if since_s > KEEP_S:
+            self.credit = 0
+        wanted = max(_ASK_AT_LEAST, 2 * self.used) - self.credit
+        self.asked_at, self.used = now, 0
+        if wanted > 0:
+            self.credit += take(limit, wanted)
+
+
+class Pacer:
+    """The purses of one drain."""
+
+    def __init__(self) -> None:
+        self._purses: dict[str, _Purse] = {}
+
+    def allowed(self, limits: Sequence[Limit], wanted: int) -> int:
+        """How many of `wanted` requests may leave now under every one of the limits."""
+        for limit in limits:
+            purse = self._purses.setdefault(limit.key, _Purse())
+            if purse.credit < wanted:
+                purse.refill(limit)
+            wanted = min(wanted, purse.credit)
+        return wanted
+
+    def used(self, limits: Sequence[Limit], count: int) -> None:
+        """Account for requests that left."""
+        for limit in limits:
+            purse = self._purses[limit.key]
+            purse.credit -= count
+            purse.used += count
+
+    def waiting(self, limits: Sequence[Limit]) -> list[str]:
+        """Keys of the limits that let nothing out at this moment."""
+        return [limit.key for limit in limits if limit.key in self._purses and self._purses[limit.key].credit <= 0]
+
+
+def lane_key(application_pk: int, push_service: PushService) -> str:
+    """The bucket of a lane."""
+    return f"lane/{application_pk}/{push_service.value}"
+
+
+def message_key(message_pk: int) -> str:
+    """The bucket of a message."""
+    return f"message/{message_pk}"
+
+
+def lane_limit(
+    application_pk: int, push_service: PushService, per_second: int | None, *, is_simulated: bool
+) -> Limit | None:
+    """The limit of a lane; None when there is none. Google's quota does not bind the built-in simulators."""
+    has_ramp = push_service is PushService.FCM
+    if per_second is None and has_ramp and not is_simulated:
+        return Limit(lane_key(application_pk, push_service), FCM_PER_SECOND, has_ramp)
+    return Limit(lane_key(application_pk, push_service), per_second, has_ramp) if per_second else None
+
+
+def message_limit(message_pk: int, per_second: int | None) -> Limit | None:
+    """The limit somebody set for a message; None when there is none."""
+    return Limit(message_key(message_pk), per_second) if per_second else None
+
+
+def take(limit: Limit, wanted: int) -> int:
+    """Take from the bucket what it has, at most `wanted`: 0 to `wanted` requests that may leave."""
+    with transaction.atomic():
+        granted, bucket = _locked(limit).take(limit, wanted)
+        Pace.objects.filter(pk=limit.key).update(
+            credit=bucket.credit, asked_at=bucket.asked_at, busy_since=bucket.busy_since
+        )
+    return granted
+
+
+def is_over_quota(push_service: PushService, outcome: PushOutcome) -> bool:
+    """Whether the service says that the lane is too fast. Apple's 429 is about one device, or about our token."""
+    return outcome.whole_lane and outcome.http_status == 429 and push_service is PushService.FCM
+
+
+def slow_down(application_pk: int, push_service: PushService) -> None:
+    """Halve what the lane may send, once for all answers of one moment; without a limit there is nothing to halve."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE messaging_pace SET slowed_at = now(), share = greatest(%(least)s, 0.5 * least(1, share + "
+            "%(recovery)s * extract(epoch FROM now() - slowed_at)::float)) "
+            "WHERE key = %(key)s AND (share = 1 OR slowed_at < now() - make_interval(secs => %(once)s))",
+            {
+                "least": _LEAST_SHARE,
+                "recovery": _RECOVERY_PER_S,
+                "key": lane_key(application_pk, push_service),
+                "once": _SLOW_DOWN_ONCE_S,
+            },
+        )
+
+
+_READ = (
+    "SELECT credit, asked_at, busy_since, share, slowed_at, clock_timestamp() "
+    "FROM messaging_pace WHERE key = %s FOR UPDATE"
+)
+
+
+def _locked(limit: Limit) -> Bucket:
+    """The bucket, made on first use: full, at the beginning of its ramp."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, [limit.key])
+        row = cursor.fetchone()
+        if row is None:
+            _create(limit)
+            cursor.execute(_READ, [limit.key])
+            row = cursor.fetchone()
+    credit, asked_at, busy_since, share, slowed_at, now = row
+    return Bucket(credit=credit, asked_at=asked_at, busy_since=busy_since, share=share, slowed_at=slowed_at, now=now)
+
+
+def _create(limit: Limit) -> None:
+    """Insert the row unless another drain was faster; forget the buckets of messages that ended long ago."""
+    floor = RAMP_FLOOR_PER_SECOND if limit.has_ramp else limit.per_second
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM messaging_pace WHERE asked_at < now() - interval '1 day'")
+        cursor.execute(
+            "INSERT INTO messaging_pace (key, credit, asked_at, busy_since, share, slowed_at) "
+            "VALUES (%s, %s, now(), now(), 1, now()) ON CONFLICT (key) DO NOTHING",
+            [limit.key, max(1.0, min(floor, limit.per_second) * BURST_S)],
+        )
