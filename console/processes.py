@@ -31,6 +31,7 @@ class Child:
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     stop_signal: signal.Signals = signal.SIGTERM
+    is_quiet: bool = False  #: its standard output is for programs; its log goes to standard error
     process: subprocess.Popen[bytes] | None = None
     _started_at: float = 0.0
     _falls: int = 0
@@ -48,7 +49,7 @@ class Child:
             start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509  # the parent has one thread
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=subprocess.DEVNULL if self.is_quiet else stdout,
         )
 
     @property

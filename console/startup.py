@@ -31,16 +31,17 @@ class CannotStart(Exception):
     """Clarion cannot start; the message is the one sentence to print."""
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises CannotStart when somebody else listens there."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CannotStart(
-                f"Port {port} cannot be used ({error.strerror}): choose another, as in `make run PORT={port + 1}`."
-            ) from error
+def check_ports(host: str, *ports: int) -> None:
+    """Raises CannotStart when somebody else listens on one of them."""
+    for port in ports:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise CannotStart(
+                    f"Port {port} cannot be used ({error.strerror}): choose others, as in `make run PORT={port + 10}`."
+                ) from error
 
 
 def start_database() -> None:

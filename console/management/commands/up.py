@@ -24,7 +24,7 @@ _STOP_S = 15.0
 class Command(BaseCommand):
     """`manage.py up`"""
 
-    help = "Start PostgreSQL (unless DATABASE_URL is set), the web server, a ticker and workers; Ctrl-C stops them."
+    help = "Start PostgreSQL (unless DATABASE_URL is set), web, sockets, ticker and workers; Ctrl-C stops them."
     requires_system_checks = []  # the database they would look at is started here
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -47,13 +47,14 @@ class Command(BaseCommand):
         except startup.CannotStart as error:
             raise CommandError(str(error)) from error
         finally:
-            self.stdout.write("Stopping …")
+            if children:
+                self.stdout.write("Stopping …")
             stop_all(list(reversed(children)), _STOP_S)
             connections.close_all()
             postgres.stop(settings.DATA_DIR)
 
     def _start(self, children: list[Child], *, host: str, port: int, with_demo: bool) -> None:
-        startup.check_port(host, port)
+        startup.check_ports(host, port, port + 1)  # pages and REST; live subscribers
         os.environ["PORT"] = str(port)  # the processes started here print and link to this address
         startup.start_database()
         startup.prepare_database()
@@ -66,15 +67,16 @@ class Command(BaseCommand):
             keys = demo.ensure_demo(urls) if with_demo else None
         connections.close_all()
         web = startup.web_server(host, port)
-        children += [web, self._command("ticker"), self._command("workers")]
+        sockets = self._command("sockets", "--host", host, "--port", str(port + 1))
+        children += [web, sockets, self._command("ticker"), self._command("workers")]
         for child in children:
             if child.process is None:
                 child.start()
         startup.wait_for_web(port, web)
         self._greet(port, administrator, keys)
 
-    def _command(self, name: str) -> Child:
-        return Child(name=name, command=[sys.executable, "manage.py", name])
+    def _command(self, name: str, *options: str) -> Child:
+        return Child(name=name, command=[sys.executable, "manage.py", name, *options], is_quiet=True)
 
     def _greet(self, port: int, administrator: tuple[str, str] | None, keys: demo.DemoKeys | None) -> None:
         address = f"http://localhost:{port}"
