@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from devices.models import Application, DeviceRegistration, RegistrationState, Subscription
@@ -217,10 +217,12 @@ def let_lease_lapse(occurrence: Occurrence) -> None:
 
 def check_books(occurrence: Occurrence) -> Ledger:
     """Every counted outcome is a written delivery, and nothing is counted twice."""
-    row = fresh(occurrence)
-    ledger = ledger_of(row)
-    assert ledger.pending >= 0
-    assert deliveries_of(row).count() == ledger.accepted + ledger.failed + ledger.skipped
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        row = fresh(occurrence)
+        ledger = ledger_of(row)
+        assert ledger.pending >= 0
+        assert deliveries_of(row).count() == ledger.accepted + ledger.failed + ledger.skipped
     return ledger
 
 
