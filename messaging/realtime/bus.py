@@ -7,6 +7,7 @@ one transaction and therefore heard together.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from messaging import database
 from messaging.models import Message, Occurrence, PublishPolicy
 from messaging.realtime import peer_events
 from messaging.realtime.peer_events import PeerMessage
+
+logger = logging.getLogger(__name__)
 
 MESSAGE_CHANNEL = "clarion_message"
 PEER_CHANNEL = "clarion_peer"
@@ -45,11 +48,11 @@ class PeerEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconnected:
-    """Listening begins, or begins again: what was said before went unheard."""
+class Listening:
+    """Listening begins, or begins again: what was said before may have gone unheard."""
 
 
-BusEvent = Announcement | PeerEvent | Reconnected
+BusEvent = Announcement | PeerEvent | Listening
 
 
 def announce_published(message: Message, occurrence: Occurrence) -> None:
@@ -99,13 +102,13 @@ def _notify(channel: str, payload: str) -> None:
 
 
 async def listen() -> AsyncIterator[BusEvent]:
-    """Everything said from now on, `Reconnected` first. Raises psycopg.Error when the database goes away."""
+    """Everything said from now on, `Listening` first. Raises psycopg.Error when the database goes away."""
     parts: dict[str, list[str]] = {}
     parameters = {**database.connection_parameters(), "autocommit": True}
     async with await psycopg.AsyncConnection.connect(**parameters) as listener:
         await listener.execute(f"LISTEN {MESSAGE_CHANNEL}")
         await listener.execute(f"LISTEN {PEER_CHANNEL}")
-        yield Reconnected()
+        yield Listening()
         while True:
             async for notify in listener.notifies(timeout=_QUIET_S):
                 if notify.channel == MESSAGE_CHANNEL:
@@ -131,4 +134,8 @@ def _assembled(parts: dict[str, list[str]], payload: str) -> PeerEvent | None:
     parts[event_id].append(text)
     if len(parts[event_id]) < int(count):
         return None
-    return PeerEvent(peer_events.decode("".join(parts.pop(event_id))))
+    try:
+        return PeerEvent(peer_events.decode("".join(parts.pop(event_id))))
+    except msgspec.DecodeError:
+        logger.warning("a socket process of another version said what this one does not understand")
+        return None

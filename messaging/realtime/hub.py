@@ -81,6 +81,12 @@ class Hub:
         """Whether anybody listens."""
         return (kind, place) in self._topics
 
+    def tell(self, kind: Kind, place: Place, tail: bytes) -> None:
+        """Give what `packets.subscription_tail` made to everybody there, at once."""
+        for group in list(self._topics.get((kind, place), {}).values()):  # who is too slow leaves at once
+            for subscription in list(group):
+                subscription.send(tail)
+
     async def deliver(self, kind: Kind, place: Place, content: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Give JSON to everybody who wants it; `headers` decides where there are selectors."""
         tail = packets.subscription_tail(content)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from devices import timestamps
-from messaging.models import Message, Occurrence, PublishPolicy
+from messaging.models import Message, Occurrence, OccurrenceState, PublishPolicy
+from messaging.realtime.bus import Announcement
 
 #: a longer list of device ids is left out: it would be sent to every subscriber
 MAX_SINGLECAST_SHOWN = 1_000
+_KEPT_S = 60.0
+_MOST_KEPT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,20 @@ def load(occurrence_pks: Sequence[int]) -> dict[int, LiveMessage]:
     """The firings with these ids, in one query; without those deleted meanwhile."""
     found = Occurrence.objects.select_related("message").filter(pk__in=occurrence_pks)
     return {occurrence.pk: _live(occurrence) for occurrence in found}
+
+
+def announced_within(seconds: float) -> list[Announcement]:
+    """What was announced in the last so many seconds, oldest first: for a process that did not listen then.
+
+    At most a thousand, and a minute back: the hosted original keeps messages no longer.
+    """
+    at_once = Q(n=1, message__publish_at=None, message__cron="")
+    claimed = Q(claimed_at__isnull=False) | Q(state=OccurrenceState.SKIPPED, skip_reason="overlap")
+    recent = Occurrence.objects.filter(
+        at_once | claimed, retry_no=0, due_at__gt=Now() - timedelta(seconds=min(seconds, _KEPT_S)), due_at__lte=Now()
+    ).exclude(message__publish_policy=PublishPolicy.PUSH)
+    rows = recent.order_by("due_at", "pk").values_list("pk", "message__application_id", "message__channel_name")
+    return [Announcement(*row) for row in rows[:_MOST_KEPT]]
 
 
 def _live(occurrence: Occurrence) -> LiveMessage:

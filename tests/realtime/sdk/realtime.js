@@ -48,7 +48,7 @@
     [report.listing] = users.received;
     report.refusedSelector = (await refused.reaches(1)).map(({ code, message }) => ({ code, message }));
 
-    const options = foo => Object.assign(new Backendless.PublishOptions(), { headers: { foo } });
+    const options = foo => new Backendless.PublishOptions({ headers: { foo } });
     report.published = await channel.publish('first', options(20));
     await all.reaches(1);
     await some.reaches(1);
@@ -68,7 +68,11 @@
     report.forbidden = await once((_, reject) => forbidden.addConnectListener(() => {}, reject)).catch(error => error);
     report.forbidden = { code: report.forbidden.code, message: report.forbidden.message };
 
+    const { ioSocket } = await Backendless.RT.session.getSocket();
+    report.transport = ioSocket.io.engine.transport.name;
+
     channel.leave();
+    report.isConnectedAfterLeaving = channel.isConnected();
     Backendless.RT.terminate();
     return report;
   }

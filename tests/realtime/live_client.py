@@ -1,0 +1,126 @@
+"""A live subscriber in Python: Engine.IO over a websocket, with wsproto's frames on the client's side."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from wsproto import WSConnection
+from wsproto.connection import ConnectionType
+from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Request, TextMessage
+
+_ids = itertools.count(1)
+
+
+class LiveClient:
+    """One connection, joined to its application's namespace."""
+
+    def __init__(self, url: str, application_id: str, key: str, *, protocol: int = 4) -> None:
+        self.namespace = f"/{application_id}"
+        self._protocol = protocol
+        self._texts: list[str] = []
+        self.is_open = True
+        target = urlsplit(url)
+        self.socket = socket.create_connection((target.hostname, target.port), timeout=10)
+        self._frames = WSConnection(ConnectionType.CLIENT)
+        query = {"apiKey": key, "clientId": "test", "userToken": "null", "EIO": protocol, "transport": "websocket"}
+        path = f"{self.namespace}/?{urlencode(query)}"
+        self.socket.sendall(self._frames.send(Request(host=target.netloc, target=path)))
+        self._join()
+
+    def _join(self) -> None:
+        assert self._text().startswith("0{")
+        if self._protocol < 4:
+            assert self._text() == "40"
+        self.send(f"40{self.namespace},")
+        assert self._text().startswith(f"40{self.namespace},")
+
+    def send(self, text: str) -> None:
+        """Send one packet."""
+        self.socket.sendall(self._frames.send(TextMessage(data=text)))
+
+    def call(self, event: str, name: str = "", call_id: str = "", **options: object) -> str:
+        """Send SUB_ON, SUB_OFF or MET_REQ; the id it went with."""
+        call_id = call_id or f"call-{next(_ids)}"
+        argument = {"id": call_id, "name": name, "options": options}
+        self.send(f"42{self.namespace}," + json.dumps([event, argument]))
+        return call_id
+
+    def subscribe(self, kind: str, channel: str = "default", **options: object) -> str:
+        """SUB_ON PUB_SUB_<kind>, ready when this returns; its id."""
+        call_id = self.call("SUB_ON", f"PUB_SUB_{kind}", channel=channel, **options)
+        assert self.next_event() == ("SUB_READY", {"id": call_id})
+        return call_id
+
+    def next_event(self, timeout_s: float = 10) -> tuple[str, dict[str, Any]]:
+        """The next event and its argument."""
+        prefix = f"42{self.namespace},"
+        while True:
+            text = self._text(timeout_s)
+            if text.startswith(prefix):
+                name, argument = json.loads(text.removeprefix(prefix))
+                return name, argument
+
+    def next_content(self, timeout_s: float = 10) -> Any:
+        """What the next SUB_RES carries."""
+        name, argument = self.next_event(timeout_s)
+        assert name == "SUB_RES", (name, argument)
+        return argument["data"]
+
+    def is_silent(self, seconds: float = 0.5) -> bool:
+        """Whether no event comes for so long."""
+        try:
+            self.next_event(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def _text(self, timeout_s: float = 10) -> str:
+        give_up_at = time.monotonic() + timeout_s
+        while not self._texts:
+            self.socket.settimeout(max(0.001, give_up_at - time.monotonic()))
+            received = self.socket.recv(65_536)
+            if not received:
+                self.is_open = False
+                raise ConnectionError("the server closed the connection")
+            self._frames.receive_data(received)
+            for event in self._frames.events():
+                self._take(event)
+        return self._texts.pop(0)
+
+    def _take(self, event: Event) -> None:
+        assert isinstance(event, AcceptConnection | TextMessage | Ping | CloseConnection), event
+        if isinstance(event, TextMessage):
+            assert event.message_finished
+            if event.data == "2" and self._protocol >= 4:
+                self.send("3")
+            else:
+                self._texts.append(event.data)
+
+    def wait_until_closed(self, timeout_s: float = 10) -> None:
+        """Read until the server ends the connection."""
+        try:
+            while True:
+                self._text(timeout_s)
+        except ConnectionError:
+            return
+
+    def close(self) -> None:
+        """Leave without a word."""
+        self.socket.close()
+
+
+@contextmanager
+def live_client(url: str, application_id: str, key: str, *, protocol: int = 4) -> Iterator[LiveClient]:
+    """A client that is closed in the end."""
+    client = LiveClient(url, application_id, key, protocol=protocol)
+    try:
+        yield client
+    finally:
+        client.close()

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Install the pinned SDKs with the Node of the virtual environment, once for each package-lock.json.
+set -eu
+cd "$(dirname "$0")"
+bin=$(cd ../../../.venv/bin && pwd)
+if [ node_modules/.installed -nt package-lock.json ]; then exit 0; fi
+PATH="$bin:$PATH" "$bin/npm" ci --ignore-scripts --no-audit --no-fund --loglevel=error
+touch node_modules/.installed

@@ -1,0 +1,152 @@
+"""What subscribers ask for over the socket, and what they are refused: one by one, never the socket."""
+
+from __future__ import annotations
+
+import pytest
+
+from devices import api_keys
+from devices.models import ApiKey
+from tests.factories import make_api_key
+from tests.realtime.conftest import Live
+from tests.realtime.live_client import LiveClient
+
+
+def refusal(client: LiveClient, name: str, **options: object) -> int:
+    """The code a SUB_ON is refused with."""
+    call_id = client.call("SUB_ON", name, **options)
+    event, argument = client.next_event()
+    assert (event, argument["id"]) == ("SUB_RES", call_id)
+    assert argument["error"]["message"]
+    code: int = argument["error"]["code"]
+    return code
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_joining_a_channel_answers_sub_ready_and_connected(live: Live, protocol: int) -> None:
+    client = live.client(protocol=protocol)
+
+    client.subscribe("CONNECT")
+
+    assert client.next_content() == "connected"
+
+
+def test_a_subscriber_that_left_gets_nothing(live: Live) -> None:
+    client = live.client()
+    stopped = client.subscribe("MESSAGES", "news")
+    client.subscribe("MESSAGES", "default")
+
+    client.call("SUB_OFF", call_id=stopped)
+    live.publish("first", "news")
+    live.publish("second", "default")
+
+    assert client.next_content()["message"] == "second"
+
+
+def test_a_repeated_sub_on_with_the_same_id_delivers_once(live: Live) -> None:
+    client = live.client()
+    call_id = client.subscribe("MESSAGES")
+    client.call("SUB_ON", "PUB_SUB_MESSAGES", call_id=call_id, channel="default")
+    client.next_event()
+
+    live.publish("hello")
+
+    assert client.next_content()["message"] == "hello"
+    assert client.is_silent()
+
+
+@pytest.mark.parametrize(
+    ("selector", "wanted"),
+    [("foo > 10", [20]), ("foo <> '20'", [5]), ("bar IS NULL", [20, 5]), ("NOT (bar = 1)", []), ("foo IN (5, 6)", [5])],
+)
+def test_a_selector_chooses_messages_by_their_headers(live: Live, selector: str, wanted: list[int]) -> None:
+    client = live.client()
+    client.subscribe("MESSAGES", selector=selector)
+    client.subscribe("COMMANDS")
+
+    for foo in (20, 5):
+        live.publish(foo, headers={"foo": foo})
+    got = []
+    while not client.is_silent(0.4 if len(got) == len(wanted) else 5):
+        got.append(None)
+
+    assert len(got) == len(wanted)
+
+
+def test_a_bad_selector_is_refused_and_names_the_place(live: Live) -> None:
+    client = live.client()
+    call_id = client.call("SUB_ON", "PUB_SUB_MESSAGES", channel="default", selector="foo = 'a")
+
+    event, argument = client.next_event()
+
+    assert event == "SUB_RES"
+    message = "Invalid selector at character 7: the quote is never closed."
+    assert argument == {"id": call_id, "error": {"code": 5940, "message": message}}
+
+
+def test_a_wrong_key_is_refused_subscription_by_subscription(live: Live) -> None:
+    client = live.client(key="WRONG")
+
+    assert refusal(client, "PUB_SUB_CONNECT", channel="default") == 2002
+    assert refusal(client, "PUB_SUB_MESSAGES", channel="default") == 2002
+
+
+def test_a_key_that_may_not_subscribe_is_refused(live: Live) -> None:
+    _, key = make_api_key(live.account.application, may_subscribe=False)
+
+    assert refusal(live.client(key=key), "PUB_SUB_MESSAGES", channel="default") == 5911
+
+
+def test_a_revoked_key_loses_its_subscriptions_within_ten_seconds(live: Live) -> None:
+    api_key, key = make_api_key(live.account.application)
+    client = live.client(key=key)
+    call_id = client.subscribe("MESSAGES")
+
+    api_keys.revoke(ApiKey.objects.get(pk=api_key.pk))
+
+    event, argument = client.next_event(12)
+    assert (event, argument["id"], argument["error"]["code"]) == ("SUB_RES", call_id, 2002)
+    live.publish("secret")
+    assert client.is_silent()
+
+
+@pytest.mark.parametrize(
+    ("name", "channel", "code"),
+    [("PUB_SUB_MESSAGES", "a/b", 5912), ("PUB_SUB_MESSAGES", "", 5912), ("OBJECTS_CHANGES", "default", 5941)],
+)
+def test_what_cannot_be_subscribed_to_is_refused(live: Live, name: str, channel: str, code: int) -> None:
+    assert refusal(live.client(), name, channel=channel) == code
+
+
+def test_more_subscriptions_than_a_connection_takes_are_refused(live: Live) -> None:
+    client = live.client()
+    for _ in range(500):
+        client.subscribe("MESSAGES")
+
+    assert refusal(client, "PUB_SUB_MESSAGES", channel="default") == 5906
+
+
+def test_an_unknown_method_is_answered_with_an_error(live: Live) -> None:
+    client = live.client()
+    call_id = client.call("MET_REQ", "RSO_GET")
+
+    event, argument = client.next_event()
+
+    assert (event, argument["id"], argument["error"]["code"]) == ("MET_RES", call_id, "5941")
+
+
+def test_setting_a_user_token_is_answered(live: Live) -> None:
+    client = live.client()
+    call_id = client.call("MET_REQ", "SET_USER_TOKEN", userToken=None)
+
+    assert client.next_event() == ("MET_RES", {"id": call_id, "result": None})
+
+
+def test_a_client_that_sends_rubbish_is_cut_off_alone(live: Live) -> None:
+    rude, polite = live.client(), live.client()
+    polite.subscribe("MESSAGES")
+
+    rude.send("42{not json")
+
+    rude.wait_until_closed()
+    live.publish("hello")
+    assert polite.next_content()["message"] == "hello"
