@@ -18,6 +18,7 @@ class ApplicationIdConverter(StringConverter):
 register_converter(ApplicationIdConverter, "application_id")
 
 rest: list[URLPattern | URLResolver] = [
+    path("users/", include("devices.api.user_urls")),
     path("messaging/", include("devices.api.urls")),
     path("messaging/", include("messaging.api.urls")),
     path("", include("messaging.api.rt_urls")),

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 
+import devices.admin_users  # noqa: F401  # registers the admin of users and roles
 from devices import segment_query
+from devices.bounded_admin import BoundedAdmin
 from devices.errors import InvalidSegmentQuery
 from devices.models import ApiKey, Application, Channel, DeviceRegistration, Segment, Subscription
-
-Row = TypeVar("Row", bound=Model)
-
-
-class BoundedPaginator(Paginator[Row]):
-    """Counts no further than people page: counting a million rows takes longer than showing fifty."""
-
-    @cached_property
-    def count(self) -> int:
-        """Rows found, at most 10,000."""
-        rows = self.object_list
-        return rows.order_by()[:10_000].count() if isinstance(rows, QuerySet) else len(rows)
-
-
-class BoundedAdmin(admin.ModelAdmin[Row]):
-    """Pages that cost the same whatever the table holds."""
-
-    list_per_page = 50
-    show_full_result_count = False
-    paginator = BoundedPaginator
 
 
 @admin.register(Application)

@@ -1,4 +1,4 @@
-"""What personalised texts may say of a device: its attributes, by name; reads only."""
+"""What personalised texts may say of a device: its attributes, and its user as `Users.<property>`; reads only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,30 @@ from typing import Any
 
 from django.db import connection
 
+#: the table of the hosted original that smart text reads (contract.md 5)
+USERS = "Users"
+
 
 def values_of(registration_ids: Collection[int], names: Iterable[str]) -> dict[int, dict[str, str]]:
     """For each registration the named values it has, as text; one query."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT r.id, r.attributes FROM devices_deviceregistration r WHERE r.id = ANY(%s)",
+            "SELECT r.id, r.attributes, u.object_id, u.email, u.name, u.login, u.properties "
+            "FROM devices_deviceregistration r LEFT JOIN devices_appuser u "
+            "ON u.object_id = r.user_id AND u.application_id = r.application_id AND NOT u.is_disabled "
+            "WHERE r.id = ANY(%s)",
             [list(registration_ids)],
         )
         rows = cursor.fetchall()
     wanted = sorted(names)
-    return {pk: _named(_object(attributes), wanted) for pk, attributes in rows}
+    return {pk: _named({**_object(attributes), **_user(*user)}, wanted) for pk, attributes, *user in rows}
+
+
+def _user(object_id: str | None, email: str, name: str, login: str, properties: object) -> dict[str, Any]:
+    """The user of a device as `Users.<property>` finds it; nothing where nobody was logged in."""
+    if object_id is None:
+        return {}
+    return {USERS: {**_object(properties), "objectId": object_id, "email": email, "name": name, "login": login}}
 
 
 def _object(column: object) -> dict[str, Any]:

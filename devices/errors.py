@@ -139,3 +139,57 @@ class InvalidSegmentQuery(ApiError):
     """The segmentQuery is no condition over device registrations."""
 
     code = 5913
+
+
+class LoginByIdForbidden(ApiError):
+    """Login by object id is allowed only for Code Runner API key"""
+
+    code = 2014
+
+
+class WrongLogin(ApiError):
+    """Invalid login or password"""
+
+    code = 3003
+
+
+class EmptyLogin(ApiError):
+    """Login or password is empty."""
+
+    code = 3006
+
+
+class MissingIdentity(ApiError):
+    """The property that users log in with (email or login) is missing."""
+
+    code = 3011
+
+
+class NobodyLoggedIn(ApiError):
+    """Unable to logout: the request names no user-token."""
+
+    code = 3023
+
+
+class IdentityTaken(ApiError):
+    """User already exists with that identity."""
+
+    code = 3033
+
+
+class TooManyLogins(ApiError):
+    """User account is locked out due to too many failed logins. Try again in 15 minutes."""
+
+    code = 3036
+
+
+class DeadUserToken(ApiError):
+    """Not existing user token. Relogin user to update your user token"""
+
+    code = 3064
+
+
+class UserDisabled(ApiError):
+    """User account is disabled."""
+
+    code = 3090

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from devices import registration
+from devices import app_users, registration
 
 
 def expire_registrations() -> int:
-    """Mark registrations whose expiration has passed."""
+    """Mark registrations whose expiration has passed; forget logins that have."""
+    app_users.forget_expired()
     return registration.expire_due()

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+import devices.user_models  # noqa: F401  # tables that Django is to find here
 from devices.push_services import Os, PushService
 
 

@@ -20,6 +20,7 @@ from devices.models import Application, DeviceRegistration, RegistrationState, S
 from devices.push_services import Os, PushService
 
 __all__ = [
+    "DeviceFacts",
     "GoneToken",
     "Registered",
     "RegistrationRequest",
@@ -101,6 +102,20 @@ class RegistrationRequest:
     expiration: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts:
+    """What is known of a device beside its registration; None leaves what was known."""
+
+    user_id: str | None = None  #: object id of who is logged in
+    attributes: dict[str, object] | None = None
+    locale: str | None = None
+    time_zone: str | None = None
+
+    def known(self) -> dict[str, Any]:
+        """Columns to change."""
+        return {name: fact for name in self.__slots__ if (fact := getattr(self, name)) is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
     """A registration and the channels it listens to."""
@@ -124,12 +139,15 @@ def token_digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def register(application: Application, request: RegistrationRequest) -> Registered:
+def register(application: Application, request: RegistrationRequest, facts: DeviceFacts | None = None) -> Registered:
     """Store the device, or renew what is stored of it; it listens to the channels named now and to no other.
 
     A token that another device held moves: that device's registration becomes gone.
     """
     registration_id = _store_quickly(application, request) or _store_changed_token(application, request)
+    known = facts.known() if facts is not None else {}
+    if known:  # most registrations have none, and stay one statement
+        DeviceRegistration.objects.filter(registration_id=registration_id).update(**known)
     return Registered(registration_id, request.channel_names)
 
 

@@ -7,7 +7,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 import messaging.admin_templates  # noqa: F401  # registers the admin of templates
-from devices.admin import BoundedAdmin, Row
+from devices.bounded_admin import BoundedAdmin, Row
 from messaging.models import (
     Batch,
     DeliveryRecord,

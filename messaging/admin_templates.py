@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 
-from devices.admin import BoundedAdmin
+from devices.bounded_admin import BoundedAdmin
 from devices.channels import channel_name
 from devices.errors import ApiError
 from devices.push_services import Os

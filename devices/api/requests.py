@@ -13,14 +13,17 @@ from devices.errors import ApiError, InvalidExpiration, InvalidProperty, Invalid
 from devices.json_input import KIB, to_struct
 from devices.push_services import Os
 from devices.push_urls import DEFAULT_ALLOWED_SUFFIXES, PushUrlPolicy
-from devices.registration import RegistrationRequest
+from devices.registration import DeviceFacts, RegistrationRequest
 from devices.tokens import InvalidDeviceToken, ParsedToken, parse_device_token
+from devices.user_models import AppUser
 
 MAX_BODY_BYTES = 64 * KIB
 MAX_DEVICE_ID = 255
 MAX_DEVICE_TOKEN = 8 * KIB
 MAX_OS_VERSION = 64
 MAX_CHANNELS = 100
+MAX_LOCALE = 35
+MAX_TIME_ZONE = 64
 
 _POLICY = PushUrlPolicy(
     allowed_suffixes=(*DEFAULT_ALLOWED_SUFFIXES, *settings.PUSH_HOSTS), allow_loopback=settings.ALLOW_LOOPBACK_PUSH
@@ -37,6 +40,29 @@ class RegistrationBody(msgspec.Struct, rename="camel"):
     os_version: str | int | float | None = None
     channels: list[str] | None = None
     expiration: int | float | str | None = None
+
+
+class FactsBody(msgspec.Struct, rename="camel"):
+    """Ours: what personalised texts and segments may ask of a device."""
+
+    attributes: dict[str, object] | None = None
+    locale: str | None = None
+    time_zone: str | None = None
+
+
+def parse_facts(body: dict[str, object], user: AppUser | None) -> DeviceFacts:
+    """What the body and the login say of the device. Raises PropertyTooLong (8000), InvalidProperty."""
+    wire = to_struct(body, FactsBody, {})
+    if wire.locale:
+        _check_length("locale", wire.locale, MAX_LOCALE)
+    if wire.time_zone:
+        _check_length("timeZone", wire.time_zone, MAX_TIME_ZONE)
+    return DeviceFacts(
+        user_id=None if user is None else user.object_id,
+        attributes=wire.attributes,
+        locale=wire.locale,
+        time_zone=wire.time_zone,
+    )
 
 
 def parse_registration(body: dict[str, object]) -> RegistrationRequest:

@@ -6,7 +6,8 @@ from django.http import HttpRequest
 
 from devices import registration
 from devices.api import responses
-from devices.api.requests import MAX_BODY_BYTES, parse_registration
+from devices.api.requests import MAX_BODY_BYTES, parse_facts, parse_registration
+from devices.api.user_requests import current_user
 from devices.api_keys import Caller
 from devices.errors import PermissionMissing
 from devices.json_input import read_json_object
@@ -15,8 +16,10 @@ from devices.json_input import read_json_object
 def register(caller: Caller, request: HttpRequest) -> dict[str, object]:
     """POST registrations (seed 3)."""
     _check_may_register(caller)
+    user = current_user(caller, request)
     body = read_json_object(request, max_bytes=MAX_BODY_BYTES)
-    return responses.registered(registration.register(caller.application, parse_registration(body)))
+    wanted, facts = parse_registration(body), parse_facts(body, user)
+    return responses.registered(registration.register(caller.application, wanted, facts))
 
 
 def get(caller: Caller, request: HttpRequest, device_id: str) -> list[dict[str, object]]:

@@ -12,8 +12,8 @@ from devices.json_input import KIB, read_json_object
 from devices.push_services import Os
 from messaging import publishing
 from messaging.api import responses
+from messaging.api.publishers import publisher_of
 from messaging.api.template_requests import parse_os, parse_template_values
-from messaging.errors import PublishForbidden
 from messaging.push_templates import device_forms, request_from_template
 
 _MAX_BODY_BYTES = 256 * KIB
@@ -21,14 +21,10 @@ _MAX_BODY_BYTES = 256 * KIB
 
 def push(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
     """POST push/<template>."""
-    if not caller.api_key.may_publish:
-        raise PublishForbidden()
     values = parse_template_values(read_json_object(request, max_bytes=_MAX_BODY_BYTES))
-    message = publishing.publish(
-        application=caller.application,
-        request=request_from_template(caller.application, name, values),
-        publisher=publishing.Publisher(may_publish=caller.api_key.may_publish, api_key=caller.api_key),
-    )
+    push_request = request_from_template(caller.application, name, values)
+    publisher = publisher_of(caller, request, push_request.channel_name)
+    message = publishing.publish(application=caller.application, request=push_request, publisher=publisher)
     return responses.push_result(message)
 
 

@@ -11,19 +11,20 @@ from devices.errors import PermissionMissing
 from devices.json_input import read_json_object
 from messaging import publishing
 from messaging.api import responses
+from messaging.api.publishers import publisher_of
 from messaging.api.requests import MAX_BODY_BYTES, MORE_WITH, parse_publish_request
-from messaging.errors import CannotCancel, PublishForbidden
+from messaging.errors import CannotCancel
 from messaging.models import Message
 
 
 def publish(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
     """POST <channel> (seeds 0 to 2)."""
-    _check_may_publish(caller)
+    publisher = publisher_of(caller, request, name)
     body = read_json_object(request, max_bytes=MAX_BODY_BYTES, more_with=MORE_WITH)
     message = publishing.publish(
         application=caller.application,
         request=parse_publish_request(name, body),
-        publisher=publishing.Publisher(may_publish=caller.api_key.may_publish, api_key=caller.api_key),
+        publisher=publisher,
     )
     return responses.publish_result(message)
 
@@ -38,18 +39,12 @@ def status(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]
 
 def cancel(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
     """DELETE <messageId>. Raises CannotCancel (5040)."""
-    _check_may_publish(caller)
     message = _find(caller, name)
+    publisher_of(caller, request, "" if message is None else message.channel_name)
     if message is None:
         raise CannotCancel()
     publishing.cancel(message)
     return responses.message_status(message)
-
-
-def _check_may_publish(caller: Caller) -> None:
-    """Before the body is read: a key shipped in an app must not make us parse 10 MB."""
-    if not caller.api_key.may_publish:
-        raise PublishForbidden()
 
 
 def _find(caller: Caller, message_id: str) -> Message | None:

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from devices.push_services import Os, OsMask
+from devices.user_models import AppUser
 from messaging.drain import Drain
 from messaging.ledger import deliveries_of, failure_groups
 from messaging.models import DeliveryOutcome, PublishPolicy
@@ -68,6 +69,19 @@ def test_each_device_gets_its_own_values(stage: Stage) -> None:
         ("Hi Bob", "For Bob"),
     ]
     assert message.occurrences.get().accepted == 2
+
+
+def test_properties_of_the_logged_in_user_are_values_too(stage: Stage) -> None:
+    ann = AppUser.objects.create(application=stage.application, login="ann", name="Ann", properties={"plan": "gold"})
+    stage.devices(1, user_id=ann.object_id)
+
+    request = request_with("{Users.name}: {Users.plan}, {Users.shoe.size|42}")
+    publish(application=stage.application, request=request, publisher=stage.publisher)
+    claim_due()
+    Drain().run()
+
+    (entry,) = stage.requests("fcm")
+    assert entry["notification"]["message"]["data"]["message"] == "Ann: gold, 42"
 
 
 def test_device_without_a_value_is_skipped_with_that_reason(stage: Stage) -> None:
