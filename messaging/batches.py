@@ -10,6 +10,7 @@ from enum import Enum
 from django.db import connection
 
 from devices.push_services import PushService
+from messaging import pacing
 from messaging.models import InDoubtPolicy, OccurrenceState
 from messaging.providers.base import Target
 
@@ -41,6 +42,7 @@ class ClaimedBatch:
     life_s: float | None  #: seconds the message may still be sent; None: no limit of its own
     may_resend: bool  #: a request without answer is sent again, else its device ends as unknown
     begun: int  #: an interrupted attempt may have sent to registration ids up to here
+    limits: tuple[pacing.Limit, ...] = ()  #: how fast its requests may leave; most have no limit
 
 
 # A lane that is throttled or paused keeps its batches waiting without slowing the others.
@@ -57,10 +59,11 @@ _OPEN = """
 
 _CLAIM = f"""
 WITH taken AS (
-    SELECT b.id, o.state AS occurrence_state, o.due_at, m.application_id, m.in_doubt,
-           extract(epoch FROM o.due_at + m.ttl - now())::float AS life_s
+    SELECT b.id, o.state AS occurrence_state, o.due_at, m.application_id, m.in_doubt, m.id AS message_id,
+           m.requests_per_second, extract(epoch FROM o.due_at + m.ttl - now())::float AS life_s
     {_OPEN}
       AND (m.application_id, b.push_service::text) NOT IN (SELECT * FROM unnest(%s::bigint[], %s::text[]))
+      AND o.id <> ALL(%s)
     ORDER BY b.turn, b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED
 ), started AS (
     UPDATE messaging_occurrence o SET first_request_at = now()
@@ -70,18 +73,25 @@ UPDATE messaging_batch b
 SET state = 'sending', attempt = b.attempt + 1, owner = %s, lease_until = now() + make_interval(secs => %s)
 FROM taken WHERE b.id = taken.id
 RETURNING b.id, b.occurrence_id, taken.application_id, b.push_service, b.registration_ids, b.attempt, b.tries, b.turn,
-          (taken.due_at AT TIME ZONE 'UTC')::date, taken.occurrence_state, taken.life_s, taken.in_doubt, b.begun
+          (taken.due_at AT TIME ZONE 'UTC')::date, taken.occurrence_state, taken.life_s, taken.in_doubt, b.begun,
+          taken.message_id, taken.requests_per_second,
+          (SELECT l.requests_per_second FROM messaging_lane l
+           WHERE l.application_id = taken.application_id AND l.push_service = b.push_service AND l.origin = ''),
+          (SELECT a.is_simulated FROM devices_application a WHERE a.id = taken.application_id)
 """  # noqa: S608
 
 
-def claim(owner: str, passing_over: Collection[tuple[int, PushService]] = ()) -> ClaimedBatch | None:
+def claim(
+    owner: str, passing_over: Collection[tuple[int, PushService]] = (), slow: Collection[int] = ()
+) -> ClaimedBatch | None:
     """The batch whose turn it is, now leased to `owner`; None when there is none to send.
 
-    `passing_over`: application and push service of the lanes its owner could not send through now.
+    `passing_over`: application and push service of the lanes its owner could not send through now; `slow`: occurrences
+    of which it has more than their message's own limit lets out.
     """
     applications, services = [pk for pk, _ in passing_over], [service.value for _, service in passing_over]
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [applications, services, owner, LEASE_S])
+        cursor.execute(_CLAIM, [applications, services, list(slow), owner, LEASE_S])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -99,6 +109,9 @@ def claim(owner: str, passing_over: Collection[tuple[int, PushService]] = ()) ->
         life_s=row[10],
         may_resend=row[11] == InDoubtPolicy.RESEND,
         begun=row[12],
+        limits=pacing.limits_of(
+            pacing.MessagePace(row[13], row[14]), pacing.LanePace(row[2], PushService(row[3]), row[15], row[16])
+        ),
     )
 
 

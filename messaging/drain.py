@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from messaging import batches, closing, fanout, feedback, heartbeat, lanes, queue
+from messaging import batches, closing, fanout, feedback, heartbeat, lanes, pacing, queue
 from messaging.batch_run import BatchRun
 from messaging.batches import Steering
 from messaging.errors import InvalidPushHeader
@@ -84,6 +84,7 @@ class Drain:
         self._proven: set[tuple[int, Provider]] = set()
         self._noted: dict[tuple[Provider, str], float] = {}
         self._blocked_origins: dict[tuple[Provider, str], float] = {}  #: until, on the monotonic clock
+        self._pacer = pacing.Pacer()
 
     def run(self) -> None:
         """Send until no batch is open or the time is over; then finish what is on the wire and give the rest back."""
@@ -115,8 +116,10 @@ class Drain:
     def _claim_while_hungry(self) -> bool:
         claimed = False
         while self._is_hungry():
-            held = {(run.batch.application_pk, run.batch.push_service) for run in self._runs if run.unsent}
-            batch = batches.claim(self._owner, passing_over=held)
+            full = [run.batch for run in self._runs if run.unsent]
+            slow = {batch.occurrence_id for batch in full if self._pacer.is_slow_message(batch.limits)}
+            held = {(batch.application_pk, batch.push_service) for batch in full if batch.occurrence_id not in slow}
+            batch = batches.claim(self._owner, passing_over=held, slow=slow)
             if batch is None:
                 self._claim_at = time.monotonic() + _CLAIM_EVERY_S
                 break
@@ -187,16 +190,17 @@ class Drain:
         if (run.batch.occurrence_id, run.provider) not in self._proven:
             same = [other for other in siblings if other.batch.occurrence_id == run.batch.occurrence_id]
             allowed = min(allowed, _UNPROVEN_WINDOW - sum(other.on_wire for other in same))
-        return max(0, allowed)
+        return self._pacer.allowed(run.batch.limits, max(0, allowed))
 
     def _fill(self) -> None:
         for run in self._runs:
             allowed = self._allowance(run)
             if not run.batch.may_resend and run.unsent and allowed > 0:
                 self._announce(run, allowed)
-            while run.unsent and allowed > 0:
+            on_wire = run.on_wire
+            for _ in range(min(allowed, len(run.unsent))):
                 self._send(run, run.unsent.popleft())
-                allowed -= 1
+            self._pacer.used(run.batch.limits, run.on_wire - on_wire)
 
     def _send(self, run: BatchRun, target: Target) -> None:
         if self._blocked_origins and (wait_s := self._origin_wait_s(run, target)):
@@ -231,6 +235,8 @@ class Drain:
 
     def _receive(self) -> None:
         providers = {run.provider for run in self._runs if run.on_wire}
+        if not providers and any(run.unsent and not run.is_stopped for run in self._runs):
+            time.sleep(pacing.NAP_S)
         wait_s = 0.05 / len(providers) if providers else 0.0
         answered = False
         for provider in providers:
@@ -302,6 +308,7 @@ class Drain:
     def _throttle(self, run: BatchRun, target: Target, outcome: PushOutcome) -> None:
         origin = run.provider.lane_key(target)
         wait_s = outcome.retry_after_s or _UNREACHABLE_WAIT_S
+        pacing.heed(run.batch.application_pk, run.batch.push_service, outcome)
         lanes.throttle(run.batch.application_pk, run.batch.push_service, wait_s, origin=origin)
         if origin:
             self._blocked_origins[run.provider, origin] = time.monotonic() + wait_s
@@ -319,11 +326,10 @@ class Drain:
         )
 
     def _stop_lane(self, run: BatchRun, reason: str, *, pause: bool) -> None:
-        batch = run.batch
         if pause:
-            lanes.pause(batch.application_pk, batch.push_service, reason)
+            lanes.pause(run.batch.application_pk, run.batch.push_service, reason)
         else:
-            lanes.throttle(batch.application_pk, batch.push_service, _UNREACHABLE_WAIT_S)
+            lanes.throttle(run.batch.application_pk, run.batch.push_service, _UNREACHABLE_WAIT_S)
         self._halt(run.provider)
 
     def _halt(self, provider: Provider) -> None:
@@ -378,7 +384,7 @@ class Drain:
             steering = steered.get(run.batch.occurrence_id)
             if steering is Steering.CANCELLED:
                 run.finish_unsent(DeliveryOutcome.CANCELLED, "")
-            elif steering is Steering.PAUSED:
+            elif steering is Steering.PAUSED or run.life_s <= 0:
                 run.is_stopped = True
 
     def _abandon(self) -> None:

@@ -7,6 +7,7 @@ never grants more than its limit allows, however many drains ask. Without a limi
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +22,8 @@ from messaging.providers.base import PushOutcome
 FCM_PER_MINUTE = 600_000
 #: what a bucket saves while nobody asks, in seconds of its rate
 BURST_S = 0.5
+#: a drain that may send nothing and waits for nothing looks again after this long
+NAP_S = 0.02
 #: what a drain was granted and has not used is thrown away after this long
 KEEP_S = 0.5
 #: so that no minute, wherever it begins, sees more than the quota
@@ -46,6 +49,7 @@ class Limit:
     key: str
     per_second: float
     has_ramp: bool = False
+    of_message: bool = False  #: else of the whole lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +115,34 @@ class _Purse:
             self.credit += take(limit, wanted)
 
 
+@dataclass(frozen=True, slots=True)
+class MessagePace:
+    """What somebody asked for a message."""
+
+    pk: int
+    per_second: int | None  #: None: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class LanePace:
+    """What somebody set for a lane."""
+
+    application_pk: int
+    push_service: PushService
+    per_second: int | None  #: None: the push service's quota, 0: no limit
+    is_simulated: bool
+
+
 class Pacer:
     """The purses of one drain."""
 
     def __init__(self) -> None:
-        self._purses: dict[str, _Purse] = {}
+        self._purses: defaultdict[str, _Purse] = defaultdict(_Purse)
 
     def allowed(self, limits: Sequence[Limit], wanted: int) -> int:
         """How many of `wanted` requests may leave now under every one of the limits."""
         for limit in limits:
-            purse = self._purses.setdefault(limit.key, _Purse())
+            purse = self._purses[limit.key]
             if purse.credit < wanted:
                 purse.refill(limit)
             wanted = min(wanted, purse.credit)
@@ -133,9 +155,9 @@ class Pacer:
             purse.credit -= count
             purse.used += count
 
-    def waiting(self, limits: Sequence[Limit]) -> list[str]:
-        """Keys of the limits that let nothing out at this moment."""
-        return [limit.key for limit in limits if limit.key in self._purses and self._purses[limit.key].credit <= 0]
+    def is_slow_message(self, limits: Sequence[Limit]) -> bool:
+        """Whether the message's own limit lets nothing out now: others in its lane need not wait for it."""
+        return any(limit.of_message and self._purses[limit.key].credit <= 0 for limit in limits)
 
 
 def lane_key(application_pk: int, push_service: PushService) -> str:
@@ -148,19 +170,18 @@ def message_key(message_pk: int) -> str:
     return f"message/{message_pk}"
 
 
-def lane_limit(
-    application_pk: int, push_service: PushService, per_second: int | None, *, is_simulated: bool
-) -> Limit | None:
-    """The limit of a lane; None when there is none. Google's quota does not bind the built-in simulators."""
-    has_ramp = push_service is PushService.FCM
-    if per_second is None and has_ramp and not is_simulated:
-        return Limit(lane_key(application_pk, push_service), FCM_PER_SECOND, has_ramp)
-    return Limit(lane_key(application_pk, push_service), per_second, has_ramp) if per_second else None
-
-
-def message_limit(message_pk: int, per_second: int | None) -> Limit | None:
-    """The limit somebody set for a message; None when there is none."""
-    return Limit(message_key(message_pk), per_second) if per_second else None
+def limits_of(message: MessagePace, lane: LanePace) -> tuple[Limit, ...]:
+    """The limits of one message in one lane; none in most cases. Google's quota does not bind the simulators."""
+    limits = []
+    has_ramp = lane.push_service is PushService.FCM
+    per_second = FCM_PER_SECOND if has_ramp and not lane.is_simulated else 0
+    if lane.per_second is not None:
+        per_second = lane.per_second
+    if per_second:
+        limits.append(Limit(lane_key(lane.application_pk, lane.push_service), per_second, has_ramp))
+    if message.per_second:
+        limits.append(Limit(message_key(message.pk), message.per_second, of_message=True))
+    return tuple(limits)
 
 
 def take(limit: Limit, wanted: int) -> int:
@@ -173,9 +194,13 @@ def take(limit: Limit, wanted: int) -> int:
     return granted
 
 
-def is_over_quota(push_service: PushService, outcome: PushOutcome) -> bool:
-    """Whether the service says that the lane is too fast. Apple's 429 is about one device, or about our token."""
-    return outcome.whole_lane and outcome.http_status == 429 and push_service is PushService.FCM
+def heed(application_pk: int, push_service: PushService, outcome: PushOutcome) -> None:
+    """Slow the lane down where the service says that it is too fast.
+
+    Apple's 429 is about one device or about our token, WNS and Web Push name a single origin, which then waits.
+    """
+    if outcome.http_status == 429 and push_service is PushService.FCM:
+        slow_down(application_pk, push_service)
 
 
 def slow_down(application_pk: int, push_service: PushService) -> None:

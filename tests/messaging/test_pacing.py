@@ -10,10 +10,11 @@ from django.db.models.functions import Now
 
 from devices.push_services import PushService
 from messaging import pacing
-from messaging.models import Pace
-from messaging.pacing import Bucket, Limit, Pacer, lane_limit, message_limit, slow_down, take
+from messaging.ledger import ledger_of
+from messaging.models import Lane, Pace
+from messaging.pacing import Bucket, LanePace, Limit, MessagePace, Pacer, heed, limits_of, slow_down, take
 from messaging.providers.base import OutcomeKind, PushOutcome
-from tests.messaging.stage import in_threads
+from tests.messaging.stage import Stage, drain_process, finish, fresh, in_threads, tokens, wait_until
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -29,6 +30,11 @@ def bucket(*, credit: float = 0.0, idle_s: float = 0.0, busy_s: float = 600.0, s
         slowed_at=asked_at,
         now=now,
     )
+
+
+def lane_limit(service: PushService, per_second: int | None, *, is_simulated: bool = False) -> Limit | None:
+    limits = limits_of(MessagePace(1, None), LanePace(1, service, per_second, is_simulated))
+    return limits[0] if limits else None
 
 
 def test_a_bucket_fills_at_its_rate_and_holds_half_a_second() -> None:
@@ -47,7 +53,7 @@ def test_a_limit_of_one_request_in_two_seconds_lets_one_out_every_two_seconds() 
 
 
 def test_fcm_ramps_up_from_a_thousand_a_second_within_a_minute() -> None:
-    limit = lane_limit(1, PushService.FCM, None, is_simulated=False)
+    limit = lane_limit(PushService.FCM, None)
     assert limit is not None
 
     assert bucket(busy_s=0).rate(limit) == 1_000
@@ -65,7 +71,7 @@ def test_after_a_minute_without_requests_the_ramp_begins_anew() -> None:
 
 
 def test_no_minute_sees_more_than_fcms_quota() -> None:
-    limit = lane_limit(1, PushService.FCM, None, is_simulated=False)
+    limit = lane_limit(PushService.FCM, None)
     assert limit is not None
 
     in_a_minute = limit.per_second * (60 + pacing.BURST_S)
@@ -96,14 +102,20 @@ def test_halved_rates_come_back_by_a_tenth_of_the_limit_each_minute() -> None:
 def test_a_lane_is_limited_as_somebody_set_it_else_by_the_quota_of_its_push_service(
     service: PushService, per_second: int | None, expected: float | None
 ) -> None:
-    limit = lane_limit(1, service, per_second, is_simulated=False)
+    limit = lane_limit(service, per_second)
 
     assert (limit.per_second if limit else None) == expected
 
 
-def test_the_simulators_have_no_quota_and_messages_none_unless_asked() -> None:
-    assert lane_limit(1, PushService.FCM, None, is_simulated=True) is None
-    assert message_limit(1, None) is None
+def test_the_simulators_have_no_quota() -> None:
+    assert lane_limit(PushService.FCM, None, is_simulated=True) is None
+    assert lane_limit(PushService.FCM, 70, is_simulated=True) is not None
+
+
+def test_a_message_may_have_a_limit_beside_its_lanes() -> None:
+    limits = limits_of(MessagePace(5, 40), LanePace(1, PushService.APNS, 70, is_simulated=False))
+
+    assert [(limit.per_second, limit.of_message) for limit in limits] == [(70, False), (40, True)]
 
 
 def test_eight_drains_that_ask_at_once_get_no_more_than_one_would(transactional_db: None) -> None:
@@ -121,14 +133,14 @@ def test_eight_drains_that_ask_at_once_get_no_more_than_one_would(transactional_
 
 
 def test_a_drain_asks_once_in_a_quarter_of_a_second(db: None) -> None:
-    limit, pacer = Limit("message/1", 100), Pacer()
+    limit, pacer = Limit("message/1", 100, of_message=True), Pacer()
     assert pacer.allowed([limit], 300) == 50
     pacer.used([limit], 50)
     asked_at = Pace.objects.get().asked_at
 
     assert [pacer.allowed([limit], 300) for _ in range(100)] == [0] * 100
     assert Pace.objects.get().asked_at == asked_at
-    assert pacer.waiting([limit]) == ["message/1"]
+    assert pacer.is_slow_message([limit])
 
 
 def test_the_slowest_of_several_limits_decides(db: None) -> None:
@@ -150,11 +162,66 @@ def test_answers_that_say_quota_together_halve_the_rate_once(db: None) -> None:
     assert Pace.objects.get().share == pytest.approx(0.3, abs=0.001)
 
 
-def test_only_a_429_for_the_whole_fcm_lane_is_a_quota() -> None:
-    quota = PushOutcome(kind=OutcomeKind.RETRY, http_status=429, whole_lane=True)
+def test_only_a_429_of_fcm_halves(db: None) -> None:
+    for service in (PushService.FCM, PushService.APNS):
+        take(Limit(pacing.lane_key(7, service), 1_000), 1)
 
-    assert pacing.is_over_quota(PushService.FCM, quota)
-    assert not pacing.is_over_quota(PushService.APNS, quota)
-    assert not pacing.is_over_quota(
-        PushService.FCM, PushOutcome(kind=OutcomeKind.RETRY, http_status=503, whole_lane=True)
+    heed(7, PushService.FCM, PushOutcome(kind=OutcomeKind.RETRY, http_status=503, whole_lane=True))
+    heed(7, PushService.APNS, PushOutcome(kind=OutcomeKind.RETRY, http_status=429, whole_lane=True))
+    assert set(Pace.objects.values_list("share", flat=True)) == {1.0}
+
+    heed(7, PushService.FCM, PushOutcome(kind=OutcomeKind.RETRY, http_status=429, whole_lane=True))
+    assert Pace.objects.get(pk="lane/7/fcm").share == 0.5
+
+
+def test_a_lane_that_hits_the_quota_is_slowed_down_and_loses_nobody(stage: Stage) -> None:
+    devices = [*stage.devices(40), *stage.devices(1, behaviour="429-1x1")]
+    Lane.objects.update_or_create(
+        application=stage.application, push_service=PushService.FCM, defaults={"requests_per_second": 1_000}
     )
+    occurrence = stage.start("ANDROID")
+
+    ledger = finish(occurrence)
+
+    assert (ledger.targeted, ledger.accepted) == (41, 41)
+    assert stage.reached() == tokens(devices)
+    assert Pace.objects.get().share == 0.5
+
+
+def test_two_processes_send_a_limited_message_at_its_limit_together(stage: Stage) -> None:
+    stage.devices(3_000)
+    occurrence = stage.start("ANDROID", requests_per_second=500)
+
+    drains = [drain_process() for _ in range(2)]
+    assert [drain.wait(40) for drain in drains] == [0, 0]
+
+    assert ledger_of(fresh(occurrence)).accepted == 3_000
+    moments = sorted(float(entry["time"]) for entry in stage.requests("fcm"))
+    # after what the bucket had saved for the first half second
+    settled = moments[500:]
+    assert (len(settled) - 1) / (settled[-1] - settled[0]) == pytest.approx(500, rel=0.1)
+
+
+def test_a_limited_message_does_not_hold_up_another_in_its_lane(stage: Stage) -> None:
+    stage.devices(200, channels=("slow",))
+    stage.devices(200, channels=("fast",))
+    slow = stage.start("ANDROID", channel_name="slow", requests_per_second=20)
+    fast = stage.start("ANDROID", channel_name="fast")
+
+    drain = drain_process()
+    try:
+        wait_until(lambda: ledger_of(fresh(fast)).accepted == 200, 15, "the fast message")
+        assert ledger_of(fresh(slow)).pending > 0
+    finally:
+        drain.kill()
+        drain.wait(10)
+
+
+def test_a_limited_message_expires_while_it_waits(stage: Stage) -> None:
+    stage.devices(100)
+    occurrence = stage.start("ANDROID", requests_per_second=10, ttl=timedelta(seconds=2))
+
+    ledger = finish(occurrence)
+
+    assert 10 <= ledger.accepted <= 40
+    assert ledger.skipped == 100 - ledger.accepted
