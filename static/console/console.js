@@ -44,6 +44,15 @@
     }
   });
 
+  // What somebody opened stays open when a poll or a key press brings the part anew.
+  let opened = [];
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    opened = [...event.detail.target.querySelectorAll("details[id][open]")].map((details) => details.id);
+  });
+  document.body.addEventListener("htmx:afterSwap", () => {
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  });
+
   // A new message is meant in the writer's own zone until they say otherwise.
   const zone = document.querySelector("select[data-own-zone]");
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;

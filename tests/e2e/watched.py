@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import ConsoleMessage, Page
 
 AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
 
@@ -13,6 +13,8 @@ _REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
 """
+#: htmx speaks of polls that a click to another page cuts off as errors; failed ones are called htmx:sendError
+_LEAVING = ("htmx:sendAbort", "htmx:afterRequest")
 #: rules of WCAG 2.2 level A and AA, and axe's own good practice
 _TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -25,7 +27,11 @@ class WatchedPage:
         self.complaints: list[str] = []
         page.add_init_script(_REPORT_VIOLATIONS)
         page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
-        page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
+        page.on("console", self._read)
+
+    def _read(self, line: ConsoleMessage) -> None:
+        if line.type == "error" and not line.text.startswith(_LEAVING):
+            self.complaints.append(line.text)
 
 
 def axe_violations(page: Page) -> list[str]:
