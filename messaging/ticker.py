@@ -54,6 +54,7 @@ class Ticker:
                 self._forget_connections()
                 time.sleep(_DATABASE_WAIT_S)
         heartbeat.withdraw(self.name)
+        self._forget_connections()
 
     def tick(self) -> None:
         """Claim what is due and ring for work; once a second also mend."""
