@@ -84,3 +84,29 @@ class UnknownPushTemplate(ApiError):
     """There is no push template with that name."""
 
     code = 5930
+
+
+class IdempotencyKeyReused(ApiError):
+    """This Idempotency-Key was used for another request."""
+
+    code = 5931
+    http_status = 422
+
+
+class IdempotencyKeyInUse(ApiError):
+    """A request with this Idempotency-Key is still being carried out. Try again."""
+
+    code = 5932
+    http_status = 409
+
+
+class UnknownSubscription(ApiError):
+    """There is no polling subscription with that id in this channel."""
+
+    code = 5933
+
+
+class UnknownEmailTemplate(ApiError):
+    """Email Template doesn't exist."""
+
+    code = 24002

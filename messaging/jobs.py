@@ -10,6 +10,7 @@ from django.conf import settings
 
 from messaging import database, heartbeat, partitions
 from messaging.drain import Drain
+from messaging.idempotency import forget_old_keys
 
 
 def drain() -> None:
@@ -25,10 +26,11 @@ def beat(worker_group: str) -> None:
 
 
 def keep_house() -> None:
-    """Make the partitions of the coming weeks, drop those past retention."""
+    """Make the partitions of the coming weeks, drop those past retention; forget old idempotency keys."""
     today = database.now().date()
     for weeks in range(5):
         partitions.ensure_partition(today + timedelta(weeks=weeks))
+    forget_old_keys()
     partitions.drop_partitions_before(today - timedelta(days=settings.DELIVERY_RETENTION_DAYS))
 
 

@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-import messaging.template_models  # noqa: F401  # tables that Django is to find here
+import messaging.api_models  # noqa: F401  # tables that Django is to find here
+import messaging.template_models  # noqa: F401
 from devices.models import ApiKey, Application, Channel
 from devices.push_services import PushService
 

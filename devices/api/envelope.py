@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 from django.db import InterfaceError, OperationalError
@@ -24,13 +25,22 @@ logger = logging.getLogger(__name__)
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "content-type, user-token",
+    "Access-Control-Allow-Headers": "content-type, user-token, idempotency-key",
+    "Access-Control-Expose-Headers": "idempotency-replayed, retry-after",
     "Access-Control-Max-Age": "86400",
 }
 _RETRY_AFTER_S = "2"
 
 #: takes the caller, the request and what the address captured; gives what the JSON of the answer holds
 ApiFunction = Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a function gives where its answer has headers of its own."""
+
+    content: object
+    headers: Mapping[str, str]
 
 
 def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
@@ -48,7 +58,7 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
         try:
             if function is None:
                 raise MethodNotAllowed() if functions else NotFound()
-            response = _json(function(authenticate(application_id, api_key), request, **captured))
+            response = _answer(function(authenticate(application_id, api_key), request, **captured))
         except Exception as error:  # noqa: BLE001 (the edge: whatever happened, the caller gets JSON)
             response = _error_response(error, request)
         if response.status_code == MethodNotAllowed.http_status:
@@ -75,6 +85,15 @@ def _api_error(error: Exception, request: HttpRequest) -> ApiError:
     where = "".join(traceback.format_tb(error.__traceback__))
     logger.error("%s in %s %s\n%s", type(error).__name__, request.method, route, where)
     return ServiceUnavailable() if isinstance(error, OperationalError | InterfaceError) else InternalError()
+
+
+def _answer(given: object) -> HttpResponse:
+    if not isinstance(given, Answer):
+        return _json(given)
+    response = _json(given.content)
+    for name, value in given.headers.items():
+        response.headers[name] = value
+    return response
 
 
 def _json(content: object, status: int = 200) -> HttpResponse:

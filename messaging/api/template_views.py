@@ -12,6 +12,7 @@ from devices.json_input import KIB, read_json_object
 from devices.push_services import Os
 from messaging import publishing
 from messaging.api import responses
+from messaging.api.idempotent import Asked, published
 from messaging.api.publishers import publisher_of
 from messaging.api.template_requests import parse_os, parse_template_values
 from messaging.push_templates import device_forms, request_from_template
@@ -19,13 +20,18 @@ from messaging.push_templates import device_forms, request_from_template
 _MAX_BODY_BYTES = 256 * KIB
 
 
-def push(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
+def push(caller: Caller, request: HttpRequest, name: str) -> object:
     """POST push/<template>."""
-    values = parse_template_values(read_json_object(request, max_bytes=_MAX_BODY_BYTES))
-    push_request = request_from_template(caller.application, name, values)
+    body = read_json_object(request, max_bytes=_MAX_BODY_BYTES)
+    push_request = request_from_template(caller.application, name, parse_template_values(body))
     publisher = publisher_of(caller, request, push_request.channel_name)
-    message = publishing.publish(application=caller.application, request=push_request, publisher=publisher)
-    return responses.push_result(message)
+    return published(
+        caller,
+        request,
+        Asked(f"template/{name}", body),
+        lambda: publishing.publish(application=caller.application, request=push_request, publisher=publisher),
+        responses.push_result,
+    )
 
 
 def templates(caller: Caller, request: HttpRequest, os_name: str = Os.IOS.value) -> dict[str, dict[str, Any]]:

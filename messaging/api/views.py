@@ -11,22 +11,25 @@ from devices.errors import PermissionMissing
 from devices.json_input import read_json_object
 from messaging import publishing
 from messaging.api import responses
+from messaging.api.idempotent import Asked, published
 from messaging.api.publishers import publisher_of
 from messaging.api.requests import MAX_BODY_BYTES, MORE_WITH, parse_publish_request
 from messaging.errors import CannotCancel
 from messaging.models import Message
 
 
-def publish(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
+def publish(caller: Caller, request: HttpRequest, name: str) -> object:
     """POST <channel> (seeds 0 to 2)."""
     publisher = publisher_of(caller, request, name)
     body = read_json_object(request, max_bytes=MAX_BODY_BYTES, more_with=MORE_WITH)
-    message = publishing.publish(
-        application=caller.application,
-        request=parse_publish_request(name, body),
-        publisher=publisher,
+    wanted = parse_publish_request(name, body)
+    return published(
+        caller,
+        request,
+        Asked(f"channel/{name}", body),
+        lambda: publishing.publish(application=caller.application, request=wanted, publisher=publisher),
+        responses.publish_result,
     )
-    return responses.publish_result(message)
 
 
 def status(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:

@@ -208,7 +208,7 @@ def test_a_preflight_allows_what_the_sdk_sends(api: Api, path: str) -> None:
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert "POST" in response.headers["Access-Control-Allow-Methods"]
-    assert response.headers["Access-Control-Allow-Headers"] == "content-type, user-token"
+    assert response.headers["Access-Control-Allow-Headers"] == "content-type, user-token, idempotency-key"
 
 
 def test_errors_carry_cors_headers_too(api: Api) -> None:
