@@ -16,7 +16,7 @@ from django.db import connection
 
 from console import postgres
 from console.processes import Child, stop_all
-from console.startup import wait_for_web, web_server
+from console.startup import collect_static, wait_for_web, web_server
 from devices.models import Application, Channel
 from devices.push_services import OsMask, PushService
 from messaging import database, heartbeat
@@ -62,6 +62,7 @@ def running_sender(provider: StandIn) -> Iterator[ProcessTree]:
 @contextmanager
 def running_web(provider: StandIn, port: int) -> Iterator[ProcessTree]:
     """The web server as `manage.py up` starts it."""
+    collect_static()
     web = replace(web_server("127.0.0.1", port), env=environment(provider))
     with _running([web]):
         wait_for_web(port, web)
