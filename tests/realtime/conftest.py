@@ -60,6 +60,10 @@ class Live:
         self.open_clients.append(client)
         return client
 
+    def sdk_configuration(self, **more: object) -> dict[str, object]:
+        """What an SDK needs to start."""
+        return {"url": self.stack.url, "applicationId": self.application_id, "key": self.account.key, **more}
+
     def publish(self, message: object, channel: str = "default", **body: object) -> str:
         """POST to the channel; the message's id."""
         request = urllib.request.Request(

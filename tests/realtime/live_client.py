@@ -25,6 +25,7 @@ class LiveClient:
         self.namespace = f"/{application_id}"
         self._protocol = protocol
         self._texts: list[str] = []
+        self._fragments: list[str] = []
         self.is_open = True
         target = urlsplit(url)
         self.socket = socket.create_connection((target.hostname, target.port), timeout=10)
@@ -35,11 +36,11 @@ class LiveClient:
         self._join()
 
     def _join(self) -> None:
-        assert self._text().startswith("0{")
+        assert self.next_packet().startswith("0{")
         if self._protocol < 4:
-            assert self._text() == "40"
+            assert self.next_packet() == "40"
         self.send(f"40{self.namespace},")
-        assert self._text().startswith(f"40{self.namespace},")
+        assert self.next_packet().startswith(f"40{self.namespace},")
 
     def send(self, text: str) -> None:
         """Send one packet."""
@@ -49,7 +50,7 @@ class LiveClient:
         """Send SUB_ON, SUB_OFF or MET_REQ; the id it went with."""
         call_id = call_id or f"call-{next(_ids)}"
         argument = {"id": call_id, "name": name, "options": options}
-        self.send(f"42{self.namespace}," + json.dumps([event, argument]))
+        self.send(f"42{self.namespace}," + json.dumps([event, argument], ensure_ascii=False))
         return call_id
 
     def subscribe(self, kind: str, channel: str = "default", **options: object) -> str:
@@ -62,7 +63,7 @@ class LiveClient:
         """The next event and its argument."""
         prefix = f"42{self.namespace},"
         while True:
-            text = self._text(timeout_s)
+            text = self.next_packet(timeout_s)
             if text.startswith(prefix):
                 name, argument = json.loads(text.removeprefix(prefix))
                 return name, argument
@@ -81,7 +82,8 @@ class LiveClient:
             return True
         return False
 
-    def _text(self, timeout_s: float = 10) -> str:
+    def next_packet(self, timeout_s: float = 10) -> str:
+        """The next Engine.IO packet."""
         give_up_at = time.monotonic() + timeout_s
         while not self._texts:
             self.socket.settimeout(max(0.001, give_up_at - time.monotonic()))
@@ -97,17 +99,22 @@ class LiveClient:
     def _take(self, event: Event) -> None:
         assert isinstance(event, AcceptConnection | TextMessage | Ping | CloseConnection), event
         if isinstance(event, TextMessage):
-            assert event.message_finished
-            if event.data == "2" and self._protocol >= 4:
-                self.send("3")
-            else:
-                self._texts.append(event.data)
+            self._fragments.append(event.data)
+            if event.message_finished:
+                text, self._fragments = "".join(self._fragments), []
+                self._take_packet(text)
+
+    def _take_packet(self, text: str) -> None:
+        if text == "2" and self._protocol >= 4:
+            self.send("3")
+        else:
+            self._texts.append(text)
 
     def wait_until_closed(self, timeout_s: float = 10) -> None:
         """Read until the server ends the connection."""
         try:
             while True:
-                self._text(timeout_s)
+                self.next_packet(timeout_s)
         except ConnectionError:
             return
 
