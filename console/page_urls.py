@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console import audit  # noqa: F401  # its receivers record sign-ins from the first request on
-from console.views import account, compose, dashboard, devices, health, home, messages, providers
+from console.views import account, compose, dashboard, devices, health, home, messages, metrics, providers
 
 application_urls = [
     path("", dashboard.overview, name="dashboard"),
@@ -30,5 +30,6 @@ urlpatterns = [
     path("login/", account.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("health", health.health, name="health"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("apps/<uuid:application_id>/", include(application_urls)),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from console.keys import load_keys
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 DATA_DIR = env_path("CLARION_DATA_DIR", BASE_DIR / ".clarion")
 
 DEBUG = env_bool("DEBUG", default=False)
@@ -207,6 +209,9 @@ Q_CLUSTER = {
     "guard_cycle": 1,
     "label": "Background jobs",
 }
+
+#: a monitor elsewhere shows it as bearer token; without one /metrics answers this machine alone
+METRICS_TOKEN = env_secret("CLARION_METRICS_TOKEN", "")
 
 DELIVERY_RETENTION_DAYS = env_int("CLARION_DELIVERY_RETENTION_DAYS", default=90)
 

@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from messaging import batches, closing, fanout, feedback, heartbeat, lanes, pacing, queue
+from messaging import batches, closing, fanout, feedback, heartbeat, lanes, metrics, pacing, queue
 from messaging.batch_run import BatchRun
 from messaging.batches import Steering
 from messaging.errors import InvalidPushHeader
@@ -85,6 +85,7 @@ class Drain:
         self._noted: dict[tuple[Provider, str], float] = {}
         self._blocked_origins: dict[tuple[Provider, str], float] = {}  #: until, on the monotonic clock
         self._pacer = pacing.Pacer()
+        self._counter = metrics.OutcomeCounter()
 
     def run(self) -> None:
         """Send until no batch is open or the time is over; then finish what is on the wire and give the rest back."""
@@ -93,6 +94,7 @@ class Drain:
             self._receive()
             self._write_due()
             self._tend()
+        self._counter.flush()
 
     # planning and claiming
 
@@ -173,7 +175,7 @@ class Drain:
         self._runs.append(run)
 
     def _close_unsent(self, batch: batches.ClaimedBatch, results: list[Result]) -> None:
-        feedback.record([feedback.Progress(batch=batch, results=results, is_finished=True)])
+        self._counter.record([feedback.Progress(batch=batch, results=results, is_finished=True)])
         closing.close_if_finished(batch.occurrence_id)
 
     # sending
@@ -351,7 +353,7 @@ class Drain:
         self._write(due or self._runs)
 
     def _write(self, runs: list[BatchRun]) -> None:
-        lost = {batch.pk for batch in feedback.record([run.take_progress() for run in runs])}
+        lost = {batch.pk for batch in self._counter.record([run.take_progress() for run in runs])}
         for run in [run for run in runs if run.is_idle]:
             self._runs.remove(run)
             if run.is_finished:
