@@ -46,77 +46,89 @@ _COPY = (
 
 # The attempt fences: whoever lost the batch to another worker changes nothing and throws its results away.
 _ADVANCE = """
-UPDATE messaging_batch SET
-    accepted = accepted + %(accepted)s, failed = failed + %(failed)s, skipped = skipped + %(skipped)s,
-    targeted = targeted - cardinality(%(moved)s::bigint[]),
-    registration_ids = CASE WHEN cardinality(%(moved)s::bigint[]) = 0 THEN registration_ids
-        ELSE ARRAY(SELECT unnest(registration_ids) EXCEPT ALL SELECT unnest(%(moved)s::bigint[])) END,
-    state = CASE WHEN %(is_finished)s THEN 'done' ELSE state END, lease_until = now() + make_interval(secs => %(lease)s)
-WHERE id = %(id)s AND attempt = %(attempt)s AND state = 'sending'
+UPDATE messaging_batch b SET
+    accepted = b.accepted + p.accepted, failed = b.failed + p.failed, skipped = b.skipped + p.skipped,
+    state = CASE WHEN p.is_finished THEN 'done' ELSE b.state END, lease_until = now() + make_interval(secs => %(lease)s)
+FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(accepted)s::int[], %(failed)s::int[], %(skipped)s::int[],
+            %(finished)s::bool[]) AS p (id, attempt, accepted, failed, skipped, is_finished)
+WHERE b.id = p.id AND b.attempt = p.attempt AND b.state = 'sending'
+RETURNING b.id
+"""
+
+_MOVE_OUT = """
+UPDATE messaging_batch SET targeted = targeted - cardinality(%(moved)s::bigint[]),
+    registration_ids = ARRAY(SELECT unnest(registration_ids) EXCEPT ALL SELECT unnest(%(moved)s::bigint[]))
+WHERE id = %(id)s
 """
 
 
 def record(progress: Sequence[Progress]) -> list[ClaimedBatch]:
     """Write the progress of several batches in one transaction; the batches that had been lost to another worker."""
-    lost: list[ClaimedBatch] = []
-    kept: list[Progress] = []
     with transaction.atomic():
-        for entry in progress:
-            if _advance(entry):
-                kept.append(entry)
-            else:
-                lost.append(entry.batch)
+        advanced = _advance(progress)
+        kept = [entry for entry in progress if entry.batch.pk in advanced]
         _copy_results(kept)
         for entry in kept:
-            _insert_retries(entry)
+            if entry.postponed:
+                _move_out(entry)
+                _insert_retries(entry)
     gone = [token for entry in kept for token in entry.gone]
     if gone:
         # After the commit, in a transaction of its own: registrations must never wait for a batch
         disable_gone(gone)
-    return lost
+    return [entry.batch for entry in progress if entry.batch.pk not in advanced]
 
 
-def _advance(entry: Progress) -> bool:
-    outcomes = [result.outcome for result in entry.results]
-    accepted = outcomes.count(DeliveryOutcome.ACCEPTED)
-    skipped = sum(outcome in SKIPPED_OUTCOMES for outcome in outcomes)
+def _advance(progress: Sequence[Progress]) -> set[int]:
+    """Add to the counts of all the batches in one statement; those that were still ours."""
+    counts = [_counts(entry.results) for entry in progress]
     with connection.cursor() as cursor:
         cursor.execute(
             _ADVANCE,
             {
-                "accepted": accepted,
-                "skipped": skipped,
-                "failed": len(outcomes) - accepted - skipped,
-                "moved": [device.registration_id for device in entry.postponed],
-                "is_finished": entry.is_finished,
+                "ids": [entry.batch.pk for entry in progress],
+                "attempts": [entry.batch.attempt for entry in progress],
+                "accepted": [accepted for accepted, _, _ in counts],
+                "failed": [failed for _, failed, _ in counts],
+                "skipped": [skipped for _, _, skipped in counts],
+                "finished": [entry.is_finished for entry in progress],
                 "lease": LEASE_S,
-                "id": entry.batch.pk,
-                "attempt": entry.batch.attempt,
             },
         )
-        return bool(cursor.rowcount == 1)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _counts(results: Sequence[Result]) -> tuple[int, int, int]:
+    """How many were accepted, failed and were skipped."""
+    others = [result.outcome for result in results if result.outcome is not DeliveryOutcome.ACCEPTED]
+    skipped = sum(outcome in SKIPPED_OUTCOMES for outcome in others)
+    return len(results) - len(others), len(others) - skipped, skipped
 
 
 def _copy_results(progress: Iterable[Progress]) -> None:
     now = datetime.now(UTC).isoformat()
-    lines = [_line(entry.batch, result, now) for entry in progress for result in entry.results]
+    lines = [line for entry in progress for line in _lines(entry, now)]
     if not lines:
         return
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write("".join(lines))
 
 
-def _line(batch: ClaimedBatch, result: Result, now: str) -> str:
-    """One row in COPY's text format: a joined string costs a third of `write_row` (platform.md 3b)."""
-    return (
-        f"{batch.fired_on}\t{batch.occurrence_id}\t{result.registration_id}\t{batch.push_service.value}\t"
-        f"{result.outcome.value}\t{_escape(result.reason)}\t{result.http_status}\t{_escape(result.provider_id)}\t"
-        f"{_escape(result.detail)}\t{batch.tries + 1}\t{now}\n"
-    )
+def _lines(entry: Progress, now: str) -> list[str]:
+    """Rows in COPY's text format: a joined string costs a third of `write_row` (platform.md 3b)."""
+    batch = entry.batch
+    head = f"{batch.fired_on}\t{batch.occurrence_id}\t"
+    service = f"\t{batch.push_service.value}\t"
+    tail = f"\t{batch.tries + 1}\t{now}\n"
+    return [
+        f"{head}{result.registration_id}{service}{result.outcome.value}\t{_escape(result.reason)}\t"
+        f"{result.http_status}\t{_escape(result.provider_id)}\t{_escape(result.detail)}{tail}"
+        for result in entry.results
+    ]
 
 
 def _escape(text: str) -> str:
-    if text.isalnum() or not text:
+    if text.isprintable() and "\\" not in text:
         return text
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "")
 
@@ -125,6 +137,13 @@ def _shared_wait_s(delay_s: float) -> int:
     """The wait on a grid that is the coarser the longer it is; rounded up, never earlier than the service asked."""
     step = max(_SHARE_WAIT_S, 1 << max(0, int(delay_s).bit_length() - 4))
     return math.ceil(delay_s / step) * step
+
+
+def _move_out(entry: Progress) -> None:
+    """Take the devices that are tried again out of the batch: they get one of their own."""
+    with connection.cursor() as cursor:
+        moved = [device.registration_id for device in entry.postponed]
+        cursor.execute(_MOVE_OUT, {"moved": moved, "id": entry.batch.pk})
 
 
 def _insert_retries(entry: Progress) -> None:
