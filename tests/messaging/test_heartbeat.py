@@ -1,0 +1,48 @@
+"""Signs of life of tickers and worker groups, by the database's clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from messaging import heartbeat
+from messaging.models import WorkerGroup
+
+
+def test_workers_of_silent_groups_do_not_count(db: None) -> None:
+    heartbeat.announce("a:1:workers", kind="workers", workers=2)
+    heartbeat.announce("b:1:workers", kind="workers", workers=3)
+    heartbeat.announce("b:2:ticker", kind="ticker")
+    assert heartbeat.live_workers() == 5
+
+    WorkerGroup.objects.filter(name="a:1:workers").update(seen_at=Now() - timedelta(seconds=21))
+
+    assert heartbeat.live_workers() == 3
+
+
+def test_a_group_learns_that_it_is_to_stop(db: None) -> None:
+    heartbeat.announce("a:1:workers", kind="workers", workers=2)
+    assert not heartbeat.is_stopping("a:1:workers")
+
+    heartbeat.request_stop("a:1:workers")
+
+    assert heartbeat.is_stopping("a:1:workers")
+    heartbeat.withdraw("a:1:workers")
+    assert heartbeat.silence("a:1:workers") is None
+
+
+def test_groups_silent_for_a_day_are_forgotten(db: None) -> None:
+    heartbeat.announce("old:1:workers", kind="workers")
+    WorkerGroup.objects.update(seen_at=Now() - timedelta(days=2))
+
+    heartbeat.announce("new:1:workers", kind="workers")
+
+    assert list(WorkerGroup.objects.values_list("name", flat=True)) == ["new:1:workers"]
+
+
+def test_the_name_of_a_group_fits_its_column_whatever_the_host_is_called() -> None:
+    limit = WorkerGroup._meta.get_field("name").max_length
+
+    assert limit is not None
+    assert len(f"{heartbeat.host_name()}:4194304:workers/4194304/99999") <= limit
