@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path, registe
 from django.urls.converters import StringConverter
 
 from devices.api.envelope import endpoint
+from messaging.api import email_views
 
 
 class ApplicationIdConverter(StringConverter):
@@ -21,6 +22,7 @@ rest: list[URLPattern | URLResolver] = [
     path("users/", include("devices.api.user_urls")),
     path("messaging/", include("devices.api.urls")),
     path("messaging/", include("messaging.api.urls")),
+    path("emailtemplate/send", endpoint(POST=email_views.send_from_template)),
     path("", include("messaging.api.rt_urls")),
     re_path("", endpoint()),
 ]

@@ -1,4 +1,4 @@
-"""Channels: their name rules, and making those that do not exist yet."""
+"""Channels: their name rules, making those that do not exist yet, and deleting them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from django.db import connection
 
-from devices.errors import InvalidChannelName
+from devices.errors import InvalidChannelName, UnknownChannel
 from devices.models import Application, Channel
 
 DEFAULT_CHANNEL = "default"
@@ -61,6 +61,21 @@ def forget(application_pk: int, names: Sequence[str]) -> None:
     """Look these channels up again next time."""
     for name in names:
         _known.pop((application_pk, name), None)
+
+
+def delete_channel(application: Application, name: str) -> None:
+    """Remove the channel and who listens to it; messages keep its name. Raises UnknownChannel (5914).
+
+    Scheduled messages to it then reach nobody. The default channel stays: devices that name none are put into it.
+    """
+    name = channel_name(name)
+    if name == DEFAULT_CHANNEL:
+        raise InvalidChannelName("The default channel cannot be deleted.", field="channel")
+    channel = Channel.objects.filter(application=application, name=name).first()
+    if channel is None:
+        raise UnknownChannel()
+    channel.delete()
+    forget(application.pk, [name])
 
 
 def _remember(application_pk: int, names: Sequence[str]) -> None:

@@ -135,6 +135,12 @@ class InvalidChannelName(ApiError):
     code = 5912
 
 
+class UnknownChannel(ApiError):
+    """There is no channel with that name."""
+
+    code = 5914
+
+
 class InvalidSegmentQuery(ApiError):
     """The segmentQuery is no condition over device registrations."""
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from messaging import database, heartbeat, partitions
 from messaging.drain import Drain
 from messaging.idempotency import forget_old_keys
+from messaging.polling import forget_unused
 
 
 def drain() -> None:
@@ -26,11 +27,12 @@ def beat(worker_group: str) -> None:
 
 
 def keep_house() -> None:
-    """Make the partitions of the coming weeks, drop those past retention; forget old idempotency keys."""
+    """Make the partitions of the coming weeks, drop those past retention, forget what the API need not know."""
     today = database.now().date()
     for weeks in range(5):
         partitions.ensure_partition(today + timedelta(weeks=weeks))
     forget_old_keys()
+    forget_unused()
     partitions.drop_partitions_before(today - timedelta(days=settings.DELIVERY_RETENTION_DAYS))
 
 

@@ -9,12 +9,17 @@ from django.urls import path
 
 from devices.api.envelope import endpoint
 from devices.channels import RESERVED_NAMES
-from messaging.api import template_views, views
+from messaging.api import channel_views, email_views, polling_views, template_views, views
 
 urlpatterns = [
     path("push/<path:name>", endpoint(POST=template_views.push)),
     path("pushtemplates", endpoint(GET=template_views.templates)),
     path("pushtemplates/<str:os_name>", endpoint(GET=template_views.templates)),
+    path("email", endpoint(POST=email_views.send)),
+    path("channels/<str:name>", endpoint(DELETE=channel_views.delete)),
     *(path(word, endpoint()) for word in sorted(RESERVED_NAMES)),
+    *(path(f"{word}/<path:below>", endpoint()) for word in sorted(RESERVED_NAMES)),
+    path("<str:channel>/subscribe", endpoint(POST=polling_views.subscribe)),
+    path("<str:channel>/<str:subscription_id>", endpoint(GET=polling_views.poll)),
     path("<str:name>", endpoint(POST=views.publish, GET=views.status, DELETE=views.cancel)),
 ]

@@ -87,7 +87,7 @@ def test_every_optional_key_may_be_null(api: Api) -> None:
     assert status == 200
 
 
-@pytest.mark.parametrize("name", ["push", "registration", "channels", "email"])
+@pytest.mark.parametrize("name", ["push", "registration", "channels"])
 def test_a_reserved_word_is_no_channel(api: Api, name: str) -> None:
     status, answer = api.post(f"/messaging/{name}", {"message": "h"})
 

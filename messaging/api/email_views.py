@@ -1,0 +1,22 @@
+"""E-mail, which the SDKs offer in the same class and this server does not send: clear errors instead of a 404."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+
+from devices.api_keys import Caller
+from devices.json_input import KIB, read_json_object
+from messaging.errors import NotSupported, UnknownEmailTemplate
+
+_MAX_BODY_BYTES = 256 * KIB
+
+
+def send(caller: Caller, request: HttpRequest) -> None:
+    """POST messaging/email. Raises NotSupported."""
+    raise NotSupported("Sending e-mail is not supported; nothing was sent.")
+
+
+def send_from_template(caller: Caller, request: HttpRequest) -> None:
+    """POST emailtemplate/send. Raises UnknownEmailTemplate (24002): no such template can exist."""
+    name = read_json_object(request, max_bytes=_MAX_BODY_BYTES).get("template-name")
+    raise UnknownEmailTemplate(f"Email Template with name '{str(name)[:255]}' doesn't exist.")

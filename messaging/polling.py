@@ -1,0 +1,126 @@
+"""Pub/sub by polling, as old REST clients do it: messages of the last 60 seconds, each given once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from devices.channels import channel_name, ensure_channels
+from devices.conditions import InvalidCondition
+from devices.models import Application
+from messaging.api_models import PollingSubscription
+from messaging.errors import UnknownSubscription
+from messaging.models import Message, Occurrence, OccurrenceState, PublishPolicy
+from messaging.realtime.errors import InvalidSelector
+from messaging.realtime.selectors import predicate_of
+
+#: docs/rest/pubsub_retrieve_messages
+MESSAGES_LAST = timedelta(seconds=60)
+#: nobody has asked for this long: the subscription is forgotten
+SUBSCRIPTIONS_LAST = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionRequest:
+    """What somebody wants to hear."""
+
+    channel_name: str
+    subscriber_id: str = ""
+    selector: str = ""
+    subtopic: str = ""  #: dotted words; a last word `*` takes everything below
+
+
+@dataclass(frozen=True, slots=True)
+class PolledMessage:
+    """A message and when it went out."""
+
+    message: Message
+    published_at: datetime
+
+
+def subscribe(application: Application, request: SubscriptionRequest) -> PollingSubscription:
+    """A new subscription; messages from now on. Raises InvalidSelector, InvalidChannelName."""
+    if request.selector:
+        try:
+            predicate_of(request.selector)
+        except InvalidCondition as error:
+            raise InvalidSelector(f"selector, character {error.position}: {error.reason}.", field="selector") from error
+    (channel,) = ensure_channels(application, [request.channel_name])
+    return PollingSubscription.objects.create(
+        channel=channel,
+        subscriber_id=request.subscriber_id,
+        selector=request.selector,
+        subtopic=request.subtopic,
+    )
+
+
+def poll(application: Application, channel: str, subscription_id: str) -> list[PolledMessage]:
+    """What went out since the last poll, oldest first. Raises UnknownSubscription."""
+    with transaction.atomic():
+        # the lock: two polls at the same time must not both get a message
+        subscription = (
+            PollingSubscription.objects.select_for_update()
+            .filter(
+                channel__application=application,
+                channel__name=channel_name(channel),
+                subscription_id=_uuid(subscription_id),
+            )
+            .first()
+        )
+        if subscription is None:
+            raise UnknownSubscription()
+        recent = list(_recent(subscription))
+        PollingSubscription.objects.filter(pk=subscription.pk).update(
+            given=[occurrence.pk for occurrence in recent], polled_at=Now()
+        )
+    fresh = [occurrence for occurrence in recent if occurrence.pk not in set(subscription.given)]
+    return [
+        PolledMessage(occurrence.message, occurrence.claimed_at)
+        for occurrence in fresh
+        if occurrence.claimed_at is not None and _is_wanted(subscription, occurrence.message)
+    ]
+
+
+def forget_unused() -> None:
+    """Remove subscriptions that nobody asks for any more."""
+    PollingSubscription.objects.filter(polled_at__lt=Now() - SUBSCRIPTIONS_LAST).delete()
+
+
+def _recent(subscription: PollingSubscription) -> list[Occurrence]:
+    """Firings of the last minute in the channel since the subscription began."""
+    fired = (
+        Occurrence.objects.select_related("message")
+        .filter(
+            message__channel=subscription.channel_id,
+            claimed_at__gt=Now() - MESSAGES_LAST,
+            claimed_at__gte=subscription.created_at,
+            retry_no=0,  # sending again to failed devices is no news to subscribers
+        )
+        .exclude(message__publish_policy=PublishPolicy.PUSH)
+        .exclude(state=OccurrenceState.SKIPPED)
+    )
+    return list(fired.order_by("claimed_at", "id"))
+
+
+def _is_wanted(subscription: PollingSubscription, message: Message) -> bool:
+    if subscription.subtopic and not _covers(subscription.subtopic, message.subtopic):
+        return False
+    return not subscription.selector or predicate_of(subscription.selector)(message.headers)
+
+
+def _covers(mask: str, subtopic: str) -> bool:
+    """`stocks.*` covers `stocks.us` and `stocks.us.nyse`."""
+    if mask.endswith("*"):
+        return subtopic.startswith(mask[:-1])
+    return subtopic == mask
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise UnknownSubscription() from error
