@@ -342,15 +342,17 @@ class Drain:
     # writing
 
     def _write_due(self) -> None:
+        if self._runs and self._is_writing_due():
+            self._write([run for run in self._runs if run.unwritten or run.is_idle])
+
+    def _is_writing_due(self) -> bool:
+        """Enough results, old ones, or nothing else to do. A commit is for all the batches in hand."""
+        if sum(run.unwritten for run in self._runs) >= FLUSH_AT or self._room() <= 0:
+            return True
         now = time.monotonic()
-        due = [
-            run
-            for run in self._runs
-            if run.is_idle or run.unwritten >= FLUSH_AT or run.unwritten_for(now) >= FLUSH_AFTER_S
-        ]
-        if not due and self._room() > 0:
-            return
-        self._write(due or self._runs)
+        return all(run.is_idle for run in self._runs) or any(
+            run.unwritten_for(now) >= FLUSH_AFTER_S or (run.is_idle and not run.unwritten) for run in self._runs
+        )
 
     def _write(self, runs: list[BatchRun]) -> None:
         lost = {batch.pk for batch in self._counter.record([run.take_progress() for run in runs])}
