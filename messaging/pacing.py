@@ -25,7 +25,7 @@ BURST_S = 0.5
 #: a drain that may send nothing and waits for nothing looks again after this long
 NAP_S = 0.02
 #: what a drain was granted and has not used is thrown away after this long
-KEEP_S = 0.5
+KEEP_S = 1.0
 #: so that no minute, wherever it begins, sees more than the quota
 FCM_PER_SECOND = FCM_PER_MINUTE / (60 + BURST_S + KEEP_S)
 #: Scale FCM asks for a ramp of 60 s and more; below the floor nobody's campaign is a spike
@@ -39,7 +39,8 @@ _LEAST_SHARE = 0.01
 #: answers that were on the wire together say quota together: that halves once
 _SLOW_DOWN_ONCE_S = 10.0
 _ASK_EVERY_S = 0.25
-_ASK_AT_LEAST = 300
+#: what a drain asks for at first; doubling, it has its share of the fastest lane within a second
+_ASK_AT_LEAST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +102,14 @@ class _Purse:
     used: int = 0  #: since it last asked
     asked_at: float = -_ASK_EVERY_S
 
-    def refill(self, limit: Limit) -> None:
-        """Ask for twice what the last quarter of a second took, so that a fast drain gets its share in a few asks."""
+    def refill(self, limit: Limit, needed: int) -> None:
+        """Ask, unless it has enough or has just asked, for twice what the time since the last ask took."""
         now = time.monotonic()
         since_s = now - self.asked_at
-        if since_s < _ASK_EVERY_S:
-            return
         if since_s > KEEP_S:
             self.credit = 0
+        if self.credit >= needed or since_s < _ASK_EVERY_S:
+            return
         wanted = max(_ASK_AT_LEAST, 2 * self.used) - self.credit
         self.asked_at, self.used = now, 0
         if wanted > 0:
@@ -143,8 +144,7 @@ class Pacer:
         """How many of `wanted` requests may leave now under every one of the limits."""
         for limit in limits:
             purse = self._purses[limit.key]
-            if purse.credit < wanted:
-                purse.refill(limit)
+            purse.refill(limit, wanted)
             wanted = min(wanted, purse.credit)
         return wanted
 
