@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console import audit  # noqa: F401  # its receivers record sign-ins from the first request on
-from console.views import account, compose, dashboard, devices, health, home, messages, metrics, providers
+from console.views import account, compose, control, dashboard, devices, health, home, messages, metrics, providers
 
 application_urls = [
     path("", dashboard.overview, name="dashboard"),
@@ -20,6 +20,11 @@ application_urls = [
     path("messages/<uuid:message_id>/deliveries/", messages.list_deliveries, name="message_deliveries"),
     path("messages/<uuid:message_id>/confirm-cancel/", messages.confirm_cancel, name="message_confirm_cancel"),
     path("messages/<uuid:message_id>/cancel/", messages.cancel_message, name="message_cancel"),
+    path("messages/<uuid:message_id>/pause/", control.pause, name="message_pause"),
+    path("messages/<uuid:message_id>/resume/", control.resume, name="message_resume"),
+    path("messages/<uuid:message_id>/confirm-stop/", control.confirm_stop, name="message_confirm_stop"),
+    path("messages/<uuid:message_id>/stop/", control.stop, name="message_stop"),
+    path("messages/<uuid:message_id>/retry/", control.retry, name="message_retry"),
     path("devices/", devices.list_devices, name="device_list"),
     path("providers/", providers.list_providers, name="providers"),
     path("providers/lanes/<int:lane_id>/resume/", providers.resume_lane, name="lane_resume"),

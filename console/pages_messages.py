@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import F, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from devices.models import Application
@@ -19,6 +19,8 @@ from messaging.publishing import request_of
 from messaging.rendering import body_text
 
 PAGE_LENGTH = 50
+#: the firing or retry that began last, else the first to come
+LATEST_FIRST = (F("claimed_at").desc(nulls_last=True), F("closed_at").asc(nulls_first=True), "n")
 
 
 class Tone(Enum):
@@ -140,26 +142,32 @@ def rows_of(messages: list[Message]) -> list[MessageRow]:
 
 def latest_occurrences(messages: Iterable[Message]) -> dict[int, Occurrence]:
     """The firing a row speaks of, by message: the last that has begun, else the first to come."""
-    latest: dict[int, Occurrence] = {}
     found = Occurrence.objects.filter(message__in=[message.pk for message in messages])
-    for occurrence in found.order_by("message_id", "-n").distinct("message_id"):
-        latest[occurrence.message_id] = occurrence
-    return latest
+    latest = found.order_by("message_id", *LATEST_FIRST).distinct("message_id")
+    return {occurrence.message_id: occurrence for occurrence in latest}
 
 
 def state_of(message: Message, occurrence: Occurrence | None, ledger: Ledger) -> State:
     """The word for where a message is."""
-    if message.status == MessageStatus.CANCELLED:
-        stopping = occurrence is not None and occurrence.closed_at is None
-        return State("Stopping", Tone.ACTIVE) if stopping else State("Cancelled", Tone.QUIET)
+    if message.status == MessageStatus.CANCELLED or (occurrence and occurrence.state == OccurrenceState.CANCELLED):
+        return _ended_early(message, occurrence)
     if occurrence is None or occurrence.state == OccurrenceState.SCHEDULED:
         return State("Scheduled", Tone.QUIET)
     if occurrence.state == OccurrenceState.SKIPPED:
         return State("Skipped", Tone.QUIET)
-    if occurrence.closed_at is None:
-        is_planning = occurrence.state == OccurrenceState.PLANNING
-        return State("Resolving audience" if is_planning else "Sending", Tone.ACTIVE)
-    return _end_state(message, ledger)
+    if occurrence.closed_at is not None:
+        return _end_state(message, ledger)
+    if occurrence.paused_at is not None:
+        return State("Paused", Tone.MIXED)
+    is_planning = occurrence.state == OccurrenceState.PLANNING
+    return State("Resolving audience" if is_planning else "Sending", Tone.ACTIVE)
+
+
+def _ended_early(message: Message, occurrence: Occurrence | None) -> State:
+    """Cancelled is the whole message, stopped one firing of it."""
+    if occurrence is not None and occurrence.closed_at is None:
+        return State("Stopping", Tone.ACTIVE)
+    return State("Cancelled" if message.status == MessageStatus.CANCELLED else "Stopped", Tone.QUIET)
 
 
 def _end_state(message: Message, ledger: Ledger) -> State:

@@ -17,14 +17,9 @@ from console import audit
 from console.access import application_view
 from console.htmx import ConsoleRequest, render_page_or_partial
 from console.pages_deliveries import DeliveryFilter, delivery_page
-from console.pages_message import (
-    may_cancel,
-    payloads_sent,
-    progress_of,
-    shown_occurrence,
-    timeline_of,
-)
+from console.pages_message import may_cancel, payloads_sent, shown_occurrence, timeline_of
 from console.pages_messages import StatusFilter, message_list
+from console.pages_progress import firings_of, progress_of, samples_of
 from console.query import choice_of, number_of
 from devices.push_services import PushService
 from messaging.errors import CannotCancel
@@ -57,17 +52,17 @@ def list_messages(request: ConsoleRequest) -> HttpResponse:
 @application_view
 def show_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """Everything about one message."""
-    message, occurrence = _looked_up(request, message_id)
+    message, occurrence = looked_up(request, message_id)
     context = {
         "message": message,
         "text": body_text(message.body),
-        "may_cancel": may_cancel(message) and request.may_send,
+        "may_cancel": may_cancel(message),
         "payloads": payloads_sent(message, request.application),
-        "firings": list(message.occurrences.order_by("-n")[:20]),
+        "firings": firings_of(message),
     }
     if occurrence is not None:
         context |= {
-            "progress": progress_of(message, occurrence, request.application),
+            "progress": progress_of(message, occurrence, request.application, samples_of(request.GET.get("seen"))),
             "timeline": timeline_of(message, occurrence, request.application),
         } | _deliveries(request, occurrence)
     return render(request, "console/message.html", context)
@@ -77,11 +72,14 @@ def show_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
 @application_view
 def show_progress(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """The moving part; status 286 tells htmx that nothing will move any more."""
-    message, occurrence = _looked_up(request, message_id)
+    message, occurrence = looked_up(request, message_id)
     if occurrence is None:
         return HttpResponseStopPolling()
-    progress = progress_of(message, occurrence, request.application)
-    response = render(request, "console/partials/_progress.html", {"progress": progress, "message": message})
+    progress = progress_of(message, occurrence, request.application, samples_of(request.GET.get("seen")))
+    context: dict[str, object] = {"progress": progress, "message": message, "may_cancel": may_cancel(message)}
+    if request.GET.get("was") != progress.state.word:  # the buttons and the timeline are others now
+        context |= {"is_live": True, "timeline": timeline_of(message, occurrence, request.application)}
+    response = render(request, "console/partials/_progress.html", context)
     if progress.is_over:
         response.status_code = HttpResponseStopPolling.status_code
     return response
@@ -91,7 +89,7 @@ def show_progress(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
 @application_view
 def list_deliveries(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """The table of devices, filtered."""
-    message, occurrence = _looked_up(request, message_id)
+    message, occurrence = looked_up(request, message_id)
     if not request.htmx:
         target = redirect("message", request.application.application_id, message_id)
         target["Location"] += f"?{request.GET.urlencode()}#devices"
@@ -106,7 +104,7 @@ def list_deliveries(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
 @application_view
 def confirm_cancel(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """Ask before cancelling, with what it would stop."""
-    message, occurrence = _looked_up(request, message_id)
+    message, occurrence = looked_up(request, message_id)
     progress = progress_of(message, occurrence, request.application) if occurrence is not None else None
     return render(
         request, "console/cancel.html", {"message": message, "text": body_text(message.body), "progress": progress}
@@ -119,7 +117,7 @@ def cancel_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """Cancel, and record who did."""
     if not request.may_send:
         raise PermissionDenied
-    message, _ = _looked_up(request, message_id)
+    message, _ = looked_up(request, message_id)
     try:
         with transaction.atomic():
             before = message.status
@@ -134,13 +132,23 @@ def cancel_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
             )
     except CannotCancel:
         messages.warning(request, "It was already over, so there was nothing to cancel.")
-    return redirect("message", request.application.application_id, message_id)
+    return to_message(request, message_id)
 
 
-def _looked_up(request: ConsoleRequest, message_id: UUID) -> tuple[Message, Occurrence | None]:
+def looked_up(request: ConsoleRequest, message_id: UUID) -> tuple[Message, Occurrence | None]:
+    """The message of the address and the firing it names (`n`, `retry`), else the latest. Raises Http404."""
     found = Message.objects.select_related("author", "api_key", "channel")
     message = get_object_or_404(found, application=request.application, message_id=message_id)
-    return message, shown_occurrence(message, number_of(request.GET.get("n")))
+    named = request.POST if request.method == "POST" else request.GET
+    return message, shown_occurrence(message, number_of(named.get("n")), number_of(named.get("retry")) or 0)
+
+
+def to_message(request: ConsoleRequest, message_id: UUID, occurrence: Occurrence | None = None) -> HttpResponse:
+    """Back to the page of the message, and to one of its firings."""
+    target = redirect("message", request.application.application_id, message_id)
+    if occurrence is not None:
+        target["Location"] += f"?{urlencode({'n': occurrence.n, 'retry': occurrence.retry_no})}"
+    return target
 
 
 def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, object]:
@@ -153,6 +161,7 @@ def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, ob
     )
     query = {
         "n": occurrence.n,
+        "retry": occurrence.retry_no,
         "device": wanted.search,
         "outcome": wanted.outcome or "",
         "reason": wanted.reason,

@@ -31,10 +31,26 @@ ROUTES = {
     "messages/<uuid:message_id>/deliveries/": "get",
     "messages/<uuid:message_id>/confirm-cancel/": "get",
     "messages/<uuid:message_id>/cancel/": "post",
+    "messages/<uuid:message_id>/pause/": "post",
+    "messages/<uuid:message_id>/resume/": "post",
+    "messages/<uuid:message_id>/confirm-stop/": "get",
+    "messages/<uuid:message_id>/stop/": "post",
+    "messages/<uuid:message_id>/retry/": "post",
     "devices/": "get",
     "providers/": "get",
     "providers/lanes/<int:lane_id>/resume/": "post",
 }
+
+
+#: what only a person who may send can do
+ACTIONS = [
+    "messages/<uuid:message_id>/cancel/",
+    "messages/<uuid:message_id>/pause/",
+    "messages/<uuid:message_id>/resume/",
+    "messages/<uuid:message_id>/stop/",
+    "messages/<uuid:message_id>/retry/",
+    "providers/lanes/<int:lane_id>/resume/",
+]
 
 
 def filled_route(route: str, application: Application) -> str:
@@ -91,12 +107,12 @@ def test_a_stranger_is_asked_to_sign_in(client: Client, application: Application
     assert response["Location"].startswith("/login/?next=")
 
 
-def test_a_person_who_may_not_send_cannot_cancel_or_resume(
+def test_a_person_who_may_not_send_cannot_steer_what_is_sent(
     page: Client, application: Application, marketer: User
 ) -> None:
     marketer.memberships.update(may_send=False)
 
-    for route in ("messages/<uuid:message_id>/cancel/", "providers/lanes/<int:lane_id>/resume/"):
+    for route in ACTIONS:
         assert page.post(address(application, filled_route(route, application))).status_code == 403
 
 
