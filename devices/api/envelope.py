@@ -16,7 +16,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from devices.api.shapes import ErrorAnswer
 from devices.api_keys import authenticate
+from devices.host_keys import credentials_of_host
 from devices.errors import ApiError, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable
 
 logger = logging.getLogger(__name__)
@@ -51,13 +53,15 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
     allowed = ", ".join(sorted({*functions, "OPTIONS", *(["HEAD"] if "GET" in functions else [])}))
 
     @csrf_exempt
-    def view(request: HttpRequest, application_id: str, api_key: str, **captured: str) -> HttpResponseBase:
+    def view(request: HttpRequest, application_id: str = "", api_key: str = "", **captured: str) -> HttpResponseBase:
         if request.method == "OPTIONS" and functions:
             return _with_headers(HttpResponse(content_type="application/json", headers={"Allow": allowed}))
         function = functions.get("GET" if request.method == "HEAD" else str(request.method))
         try:
             if function is None:
                 raise MethodNotAllowed() if functions else NotFound()
+            if not application_id:  # `/api/...`: the host says whose
+                application_id, api_key = credentials_of_host(request.META.get("HTTP_HOST", ""))
             response = _answer(function(authenticate(application_id, api_key), request, **captured))
         except Exception as error:  # noqa: BLE001 (the edge: whatever happened, the caller gets JSON)
             response = _error_response(error, request)
@@ -70,7 +74,7 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
 
 def _error_response(error: Exception, request: HttpRequest) -> HttpResponse:
     api_error = _api_error(error, request)
-    body = {"code": api_error.code, "message": api_error.message, "errorData": {}}
+    body = ErrorAnswer(code=api_error.code, message=api_error.message, error_data={})
     response = _json(body, status=api_error.http_status)
     if isinstance(api_error, ServiceUnavailable):
         response.headers["Retry-After"] = _RETRY_AFTER_S

@@ -1,13 +1,22 @@
-"""Registration bodies as they come in: the only file that knows "deviceToken" and its kin."""
+"""Registration bodies as they come in: their rules beyond the shape."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import msgspec
 from django.conf import settings
 
 from devices import timestamps
+from devices.api.shapes import (
+    MAX_CHANNELS,
+    MAX_DEVICE_ID,
+    MAX_DEVICE_TOKEN,
+    MAX_LOCALE,
+    MAX_OS_VERSION,
+    MAX_TIME_ZONE,
+    FactsBody,
+    RegistrationBody,
+)
 from devices.channels import DEFAULT_CHANNEL, MAX_CHANNEL_NAME, channel_name
 from devices.errors import ApiError, InvalidExpiration, InvalidProperty, InvalidToken, PropertyTooLong
 from devices.json_input import KIB, to_struct
@@ -18,36 +27,11 @@ from devices.tokens import InvalidDeviceToken, ParsedToken, parse_device_token
 from devices.user_models import AppUser
 
 MAX_BODY_BYTES = 64 * KIB
-MAX_DEVICE_ID = 255
-MAX_DEVICE_TOKEN = 8 * KIB
-MAX_OS_VERSION = 64
-MAX_CHANNELS = 100
-MAX_LOCALE = 35
-MAX_TIME_ZONE = 64
 
 _POLICY = PushUrlPolicy(
     allowed_suffixes=(*DEFAULT_ALLOWED_SUFFIXES, *settings.PUSH_HOSTS), allow_loopback=settings.ALLOW_LOOPBACK_PUSH
 )
 _ERRORS: dict[str, type[ApiError]] = {"expiration": InvalidExpiration}
-
-
-class RegistrationBody(msgspec.Struct, rename="camel"):
-    """What seed 3 documents; the SDKs send a version as text or number, a Date as seconds with a fraction."""
-
-    device_token: str
-    device_id: str
-    os: str
-    os_version: str | int | float | None = None
-    channels: list[str] | None = None
-    expiration: int | float | str | None = None
-
-
-class FactsBody(msgspec.Struct, rename="camel"):
-    """Ours: what personalised texts and segments may ask of a device."""
-
-    attributes: dict[str, object] | None = None
-    locale: str | None = None
-    time_zone: str | None = None
 
 
 def parse_facts(body: dict[str, object], user: AppUser | None) -> DeviceFacts:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 from django.http import HttpRequest
 
+from devices.api.shapes import MAX_USER_TEXT, AccountBody, LoginBody
 from devices.api_keys import Caller
 from devices.app_users import Account, user_of_token
 from devices.errors import EmptyLogin, LoginByIdForbidden, MissingIdentity, PropertyTooLong
@@ -12,29 +12,11 @@ from devices.json_input import KIB, to_struct
 from devices.user_models import AppUser
 
 MAX_BODY_BYTES = 64 * KIB
-MAX_TEXT = 255
 #: what the hosted original keeps for itself in a user object
 _OWN_KEYS = frozenset(
     {"login", "email", "password", "name", "objectId", "created", "updated", "ownerId", "user-token", "___class"}
     | {"lastLogin", "userStatus", "socialAccount", "blUserLocale"}
 )
-
-
-class LoginBody(msgspec.Struct, rename="camel"):
-    """`{"login", "password"}`"""
-
-    login: str | None = None
-    password: str | None = None
-    object_id: str | None = None
-
-
-class AccountBody(msgspec.Struct):
-    """What is known of any user; the app's own properties stand beside it."""
-
-    login: str | None = None
-    email: str | None = None
-    password: str | None = None
-    name: str | None = None
 
 
 def parse_login(body: dict[str, object]) -> tuple[str, str]:
@@ -76,8 +58,8 @@ def current_user(caller: Caller, request: HttpRequest) -> AppUser | None:
 
 
 def _short(field: str, value: str) -> str:
-    if len(value) > MAX_TEXT:
+    if len(value) > MAX_USER_TEXT:
         raise PropertyTooLong(
-            f"Property value exceeds the length limit: {field} takes {MAX_TEXT} characters.", field=field
+            f"Property value exceeds the length limit: {field} takes {MAX_USER_TEXT} characters.", field=field
         )
     return value

@@ -7,13 +7,14 @@ from django.http import HttpRequest
 from devices import registration
 from devices.api import responses
 from devices.api.requests import MAX_BODY_BYTES, parse_facts, parse_registration
+from devices.api.shapes import RegisteredAnswer, RegistrationAnswer, UnregisteredAnswer
 from devices.api.user_requests import current_user
 from devices.api_keys import Caller
 from devices.errors import PermissionMissing
 from devices.json_input import read_json_object
 
 
-def register(caller: Caller, request: HttpRequest) -> dict[str, object]:
+def register(caller: Caller, request: HttpRequest) -> RegisteredAnswer:
     """POST registrations (seed 3)."""
     _check_may_register(caller)
     user = current_user(caller, request)
@@ -22,13 +23,13 @@ def register(caller: Caller, request: HttpRequest) -> dict[str, object]:
     return responses.registered(registration.register(caller.application, wanted, facts))
 
 
-def get(caller: Caller, request: HttpRequest, device_id: str) -> list[dict[str, object]]:
+def get(caller: Caller, request: HttpRequest, device_id: str) -> list[RegistrationAnswer]:
     """GET registrations/<deviceId>. Raises UnknownDevice (5000)."""
     _check_may_register(caller)
     return responses.registrations(*registration.get(caller.application, device_id))
 
 
-def unregister(caller: Caller, request: HttpRequest, device_id: str) -> dict[str, object]:
+def unregister(caller: Caller, request: HttpRequest, device_id: str) -> UnregisteredAnswer:
     """DELETE registrations/<deviceId>. Raises UnknownDeviceToCancel (5001)."""
     _check_may_register(caller)
     registration.unregister(caller.application, device_id)
