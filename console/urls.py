@@ -29,6 +29,7 @@ rest: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("<application_id:application_id>/<str:api_key>/", include(rest)),
+    path("api/", include(rest)),
     path("admin/", admin.site.urls),
     path("", include("console.page_urls")),
 ]

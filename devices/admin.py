@@ -5,12 +5,15 @@ from __future__ import annotations
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 import devices.admin_users  # noqa: F401  # registers the admin of users and roles
 from devices import segment_query
+from devices.api_keys import Permissions
 from devices.bounded_admin import BoundedAdmin
 from devices.errors import InvalidSegmentQuery
+from devices.host_keys import create_host_key
 from devices.models import ApiKey, Application, Channel, DeviceRegistration, Segment, Subscription
 
 
@@ -21,10 +24,17 @@ class ApplicationAdmin(BoundedAdmin[Application]):
     list_display = ("name", "application_id", "subdomain", "android_payload_style", "is_simulated", "created_at")
     search_fields = ("name", "subdomain", "application_id")
     readonly_fields = ("application_id", "is_simulated", "created_at")
+    actions = ("make_host_keys",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
         """Not here."""
         return False
+
+    @admin.action(description="Let the host name stand for a key (it may register, read and listen)")
+    def make_host_keys(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
+        """`https://<subdomain>.<host>/api/...` works from now on; what it may do is set on the key."""
+        for application in queryset.exclude(subdomain=None).exclude(subdomain=""):
+            create_host_key(application, Permissions())
 
 
 @admin.register(ApiKey)

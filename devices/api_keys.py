@@ -48,7 +48,11 @@ _callers: dict[tuple[str, bytes], tuple[Caller, float]] = {}
 
 def new_key() -> str:
     """128 random bits that look like the hosted original's keys: upper-case hex, dashed as a UUID."""
-    digits = secrets.token_hex(16).upper()
+    return dashed(secrets.token_hex(16).upper())
+
+
+def dashed(digits: str) -> str:
+    """32 digits as a UUID is written."""
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
@@ -57,20 +61,17 @@ def create_api_key(
 ) -> tuple[ApiKey, str]:
     """Store a new key and give it with its row; it cannot be shown again."""
     key = new_key()
+    return store_api_key(ApiKey(application=application, label=label, client_type=client_type), key, permissions), key
+
+
+def store_api_key(api_key: ApiKey, key: str, permissions: Permissions) -> ApiKey:
+    """Store the row of a new key."""
     pepper_id, pepper = next(iter(settings.API_KEY_PEPPERS.items()))
-    api_key = ApiKey.objects.create(
-        application=application,
-        label=label,
-        client_type=client_type,
-        prefix=key[:8],
-        digest=_digest(pepper, key),
-        pepper_id=pepper_id,
-        may_register=permissions.may_register,
-        may_publish=permissions.may_publish,
-        may_read=permissions.may_read,
-        may_subscribe=permissions.may_subscribe,
-    )
-    return api_key, key
+    api_key.prefix, api_key.digest, api_key.pepper_id = key[:8], _digest(pepper, key), pepper_id
+    api_key.may_register, api_key.may_publish = permissions.may_register, permissions.may_publish
+    api_key.may_read, api_key.may_subscribe = permissions.may_read, permissions.may_subscribe
+    api_key.save(force_insert=True)
+    return api_key
 
 
 def revoke(api_key: ApiKey) -> None:

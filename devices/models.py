@@ -65,6 +65,8 @@ class ApiKey(models.Model):
     may_publish = models.BooleanField(default=False)
     may_read = models.BooleanField(default=True)
     may_subscribe = models.BooleanField(default=True)
+    #: stands for calls by the application's host name (`devices.host_keys`)
+    is_for_host = models.BooleanField(default=False, editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -72,6 +74,11 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering = ["application", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application"], condition=Q(is_for_host=True, revoked_at=None), name="api_key_one_for_host"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.label} ({self.prefix}…)"

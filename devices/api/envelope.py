@@ -18,8 +18,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from devices.api.shapes import ErrorAnswer
 from devices.api_keys import authenticate
-from devices.host_keys import credentials_of_host
 from devices.errors import ApiError, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable
+from devices.host_keys import credentials_of_host
 
 logger = logging.getLogger(__name__)
 

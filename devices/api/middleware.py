@@ -12,8 +12,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import resolve
 
-#: two segments like an application id and a key, and an address below them; what pages are called has no hyphen
-_API_PATH = re.compile(r"/[0-9A-Za-z]+(?:-[0-9A-Za-z]+)+/[^/]+/")
+#: two segments like an application id and a key, and an address below them (what pages are called has no hyphen); or
+#: `api` and the first word of an address
+_API_PATH = re.compile(r"/[0-9A-Za-z]+(?:-[0-9A-Za-z]+)+/[^/]+/|/api/(?:messaging|users|emailtemplate|rt|info)(?:/|$)")
 
 
 class ApiMiddleware:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest
 
+from devices import host_keys
 from devices.api_keys import Caller
 
 
@@ -12,7 +13,7 @@ def info(caller: Caller, request: HttpRequest) -> dict[str, object]:
     """GET info, sent by SDK 7 and 8 on `initApp` (contract.md 1). Without a list of loggers its Logging complains."""
     return {
         "appId": str(caller.application.application_id).upper(),
-        "apiKey": _key_of(request),
+        "apiKey": _key_of(request) or host_keys.key_text(caller.api_key),
         "rtURL": settings.RT_URL,
         "loggers": [],
     }
