@@ -1,16 +1,24 @@
-"""Publish bodies as they come in: the only file that knows "pushBroadcast", "publishAt" and their kin."""
+"""Publish bodies as they come in: their rules beyond the shape."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
 
-import msgspec
-
 from devices import segment_query, timestamps
+from devices.api.shapes import MAX_DEVICE_ID
 from devices.errors import ApiError, InvalidProperty, PropertyTooLong
 from devices.json_input import KIB, to_struct
 from devices.push_services import OsMask
+from messaging.api.shapes import (
+    MAX_HEADER_NAME,
+    MAX_HEADER_VALUE,
+    MAX_HEADERS,
+    MAX_REPEAT_EVERY_S,
+    MAX_SINGLECAST,
+    MAX_TEXT,
+    PublishBody,
+)
 from messaging.errors import (
     EmptyAudience,
     InvalidPublishAt,
@@ -24,13 +32,6 @@ from messaging.publishing import PublishRequest
 MAX_BODY_BYTES = 256 * KIB
 #: a body that names devices may be this large
 MORE_WITH = {"pushSinglecast": 10 * KIB * KIB}
-MAX_SINGLECAST = 100_000
-MAX_DEVICE_ID = 255
-MAX_TEXT = 255  #: characters of publisherId and subtopic
-MAX_HEADERS = 100
-MAX_HEADER_NAME = 255
-MAX_HEADER_VALUE = 4_096
-_MAX_REPEAT_EVERY = timedelta(days=3_650)
 
 #: "ALL" through the versions of the SDKs (contract.md 2): a mask of every system known then means every system now
 _MEANS_ALL = frozenset({7, 15, 31})
@@ -42,23 +43,6 @@ _ERRORS: dict[str, type[ApiError]] = {
     "repeatExpiresAt": InvalidRepeatExpiresAt,
     "headers": InvalidPushHeader,
 }
-
-
-class PublishBody(msgspec.Struct, rename="camel"):
-    """What seeds 0 and 2 document, and what the SDKs send beyond it (contract.md 2)."""
-
-    message: object = None
-    publisher_id: str | None = None
-    subtopic: str | None = None
-    headers: dict[str, str | int | float | bool] | None = None
-    publish_policy: str | None = None
-    push_policy: str | None = None
-    push_broadcast: int | str | None = None
-    push_singlecast: list[str] | None = None
-    segment_query: str | None = None
-    publish_at: int | float | str | None = None
-    repeat_every: int | None = None
-    repeat_expires_at: int | float | str | None = None
 
 
 def parse_publish_request(channel_name: str, body: dict[str, object]) -> PublishRequest:
@@ -186,6 +170,6 @@ def _moment(field: str, value: float | str | None) -> datetime | None:
 def _repeat_every(seconds: int | None) -> timedelta | None:
     if seconds is None:
         return None
-    if not 1 <= seconds <= _MAX_REPEAT_EVERY.total_seconds():
+    if not 1 <= seconds <= MAX_REPEAT_EVERY_S:
         raise InvalidRepeatEvery(field="repeatEvery")
     return timedelta(seconds=seconds)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from devices.errors import InvalidProperty, PropertyTooLong
 from devices.push_services import Os
+from messaging.api.shapes import MAX_VALUE, MAX_VALUE_NAME, MAX_VALUES
 
-#: reliability.md 2.5
-MAX_VALUES = 64
-MAX_VALUE = 1_024
-MAX_NAME = 64
 _KEY = "templateValues"
 
 
@@ -26,9 +23,9 @@ def parse_template_values(body: dict[str, object]) -> dict[str, str]:
 
 
 def _name(name: str) -> str:
-    if len(name) > MAX_NAME:
+    if len(name) > MAX_VALUE_NAME:
         raise PropertyTooLong(
-            f"Property value exceeds the length limit: a name in {_KEY} takes {MAX_NAME} characters.", field=_KEY
+            f"Property value exceeds the length limit: a name in {_KEY} takes {MAX_VALUE_NAME} characters.", field=_KEY
         )
     return name
 

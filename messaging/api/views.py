@@ -14,6 +14,7 @@ from messaging.api import responses
 from messaging.api.idempotent import Asked, published
 from messaging.api.publishers import publisher_of
 from messaging.api.requests import MAX_BODY_BYTES, MORE_WITH, parse_publish_request
+from messaging.api.shapes import MessageStatusAnswer
 from messaging.errors import CannotCancel
 from messaging.models import Message
 
@@ -32,7 +33,7 @@ def publish(caller: Caller, request: HttpRequest, name: str) -> object:
     )
 
 
-def status(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
+def status(caller: Caller, request: HttpRequest, name: str) -> MessageStatusAnswer:
     """GET <messageId>."""
     if not caller.api_key.may_read:
         raise PermissionMissing("This API key may not read the status of messages.")
@@ -40,7 +41,7 @@ def status(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]
     return responses.unknown_message(name) if message is None else responses.message_status(message)
 
 
-def cancel(caller: Caller, request: HttpRequest, name: str) -> dict[str, object]:
+def cancel(caller: Caller, request: HttpRequest, name: str) -> MessageStatusAnswer:
     """DELETE <messageId>. Raises CannotCancel (5040)."""
     message = _find(caller, name)
     publisher_of(caller, request, "" if message is None else message.channel_name)
