@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from devices.registration import GoneToken
 from messaging.batches import ClaimedBatch
@@ -127,7 +128,22 @@ class BatchRun:
         self._oldest_unwritten = None
         return progress
 
+    def put_back(self, progress: Progress) -> None:
+        """Keep what could not be written."""
+        progress.postponed += self._progress.postponed
+        progress.is_finished = False
+        self._progress = progress
+
     def _refuse_payload(self, outcome: PushOutcome) -> None:
         seen = self._refusals[outcome.reason] = self._refusals.get(outcome.reason, 0) + 1
         if seen >= _SAME_REFUSALS and not self._accepted:
             self.finish_unsent(DeliveryOutcome.FAILED, outcome.reason, outcome.http_status, outcome.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class OnWire:
+    """A request that left and has no answer yet."""
+
+    run: BatchRun
+    target: Target
+    authorization: int  #: generation of the access token the request carried

@@ -9,10 +9,11 @@ import itertools
 import logging
 import os
 import time
-from dataclasses import dataclass
 
-from messaging import batches, closing, fanout, feedback, heartbeat, lanes, metrics, pacing, queue
-from messaging.batch_run import BatchRun
+from django.db import InterfaceError, OperationalError
+
+from messaging import batches, closing, fanout, feedback, heartbeat, lanes, metrics, pacing, queue, rescue
+from messaging.batch_run import BatchRun, OnWire
 from messaging.batches import Steering
 from messaging.errors import InvalidPushHeader
 from messaging.guard import DropGuard
@@ -61,13 +62,6 @@ _numbers = itertools.count(1)
 _keys = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _OnWire:
-    run: BatchRun
-    target: Target
-    authorization: int  #: generation of the access token the request carried
-
-
 class Drain:
     """One `drain` job. Not shared between threads."""
 
@@ -75,7 +69,7 @@ class Drain:
         self._group = os.environ.get("CLARION_WORKER_GROUP", "")
         self._owner = f"{self._group}/{os.getpid()}/{next(_numbers)}"
         self._runs: list[BatchRun] = []
-        self._on_wire: dict[int, _OnWire] = {}
+        self._on_wire: dict[int, OnWire] = {}
         self._claim_at = self._plan_at = 0.0
         self._stop_at = time.monotonic() + _RUN_FOR_S
         self._tended_at = time.monotonic()
@@ -89,11 +83,15 @@ class Drain:
 
     def run(self) -> None:
         """Send until no batch is open or the time is over; then finish what is on the wire and give the rest back."""
-        while self._look_for_work() or self._runs:
-            self._fill()
-            self._receive()
-            self._write_due()
-            self._tend()
+        try:
+            while self._look_for_work() or self._runs:
+                self._fill()
+                self._receive()
+                self._write_due()
+                self._tend()
+        except (InterfaceError, OperationalError):
+            rescue.keep_answers(self._runs, self._on_wire, until=self._stop_at + _PATIENCE_S)
+            raise
         self._counter.flush()
 
     # planning and claiming
@@ -217,7 +215,7 @@ class Drain:
         except CannotPersonalise as error:
             run.finish(Result(target.registration_id, DeliveryOutcome.NOT_SENDABLE, error.reason, detail=str(error)))
             return
-        self._on_wire[key] = _OnWire(run, target, self._authorizations.get(run.provider, 0))
+        self._on_wire[key] = OnWire(run, target, self._authorizations.get(run.provider, 0))
         run.on_wire += 1
         run.provider.transport.submit(request)
 
@@ -280,7 +278,7 @@ class Drain:
             self._noted[key] = now
             lanes.note_answers(run.batch.application_pk, run.batch.push_service, accepted=accepted, failure=failure)
 
-    def _reauthorize(self, sent: _OnWire, outcome: PushOutcome) -> None:
+    def _reauthorize(self, sent: OnWire, outcome: PushOutcome) -> None:
         """Renew the access token once; requests that carried the old one are simply sent again."""
         run, provider = sent.run, sent.run.provider
         generation = self._authorizations.get(provider, 0)
@@ -296,7 +294,7 @@ class Drain:
                 self._authorizations[provider] = generation + 1
         run.unsent.appendleft(sent.target)
 
-    def _pause(self, sent: _OnWire, outcome: PushOutcome) -> None:
+    def _pause(self, sent: OnWire, outcome: PushOutcome) -> None:
         """Stop the lane. The device has no outcome, so it stays pending with the rest of its batch."""
         run = sent.run
         run.unsent.appendleft(sent.target)
@@ -355,7 +353,8 @@ class Drain:
         )
 
     def _write(self, runs: list[BatchRun]) -> None:
-        lost = {batch.pk for batch in self._counter.record([run.take_progress() for run in runs])}
+        with rescue.progress_of(runs) as progress:
+            lost = {batch.pk for batch in self._counter.record(progress)}
         for run in [run for run in runs if run.is_idle]:
             self._runs.remove(run)
             if run.is_finished:

@@ -82,11 +82,12 @@ def process_environment() -> dict[str, str]:
     return {**os.environ, "DATABASE_URL": f"postgresql:///{server['NAME']}?{query}", "PYTHONUNBUFFERED": "1"}
 
 
-def drain_process() -> subprocess.Popen[bytes]:
+def drain_process(*, quiet: bool = False) -> subprocess.Popen[bytes]:
     """Another process that drains once, as a worker does."""
     program = "import django; django.setup()\nfrom messaging.drain import Drain\nDrain().run()\n"
     environment = {**process_environment(), "DJANGO_SETTINGS_MODULE": "console.settings"}
-    return subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=settings.BASE_DIR)
+    errors = subprocess.DEVNULL if quiet else None
+    return subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=settings.BASE_DIR, stderr=errors)
 
 
 @dataclass(slots=True)

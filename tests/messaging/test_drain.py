@@ -436,3 +436,21 @@ def test_a_token_endpoint_that_is_down_makes_the_lane_wait(stage: Stage) -> None
 def _once_sent(stage: Stage, requests: int, then: object) -> None:
     wait_until(lambda: len(stage.requests()) >= requests, 20, f"{requests} requests")
     then()  # type: ignore[operator]
+
+
+def test_a_drain_whose_database_goes_away_keeps_the_answers_and_doubles_nobody(stage: Stage) -> None:
+    devices = stage.devices(1_500)
+    stage.simulators.set_mode("fcm", latency_ms=200)
+    occurrence = stage.start("ANDROID")
+    process = drain_process(quiet=True)
+    wait_until(lambda: len(stage.requests()) > 300, 20, "the campaign to run")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert process.wait(30) != 0
+    assert not Batch.objects.filter(state="sending").exists()
+
+    assert finish(occurrence).accepted == 1_500
+    assert stage.requests_by_token() == dict.fromkeys(tokens(devices), 1)
