@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import resource
 from collections.abc import Callable, Coroutine
@@ -11,9 +12,9 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from devices.api_keys import Caller, authenticate
-from devices.errors import ApiError, PermissionMissing
+from devices.errors import ApiError
 from messaging.realtime import bus
+from messaging.realtime.access import Access
 from messaging.realtime.connection import IDLE_S, Connection
 from messaging.realtime.database_thread import DatabaseThread
 from messaging.realtime.distribution import Distribution
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 4096
 _STOP_S = 3.0
 _CHECK_KEYS_EVERY_S = 5.0
+_TURNS_PER_FULL_CHECK = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,13 @@ class SocketServer:
         self._hub = Hub()
         self._presence = Presence(self._hub, self._tell_in_the_end)
         self._distribution = Distribution(self._database, self._hub, self._presence)
+        self._access = Access(self._database)
         self._members: set[Subscriber] = set()
         services = Services(
             hub=self._hub,
             presence=self._presence,
             members=self._members,
-            authenticate=self._authenticate,
+            access=self._access,
             tell=self._tell,
             run=self._run_in_background,
         )
@@ -88,7 +91,7 @@ class SocketServer:
             presence.tell_news(),
             presence.beat(),
             self._keep_time(),
-            self._check_keys(),
+            self._check_members(),
         )
 
     async def _end(self) -> None:
@@ -115,9 +118,6 @@ class SocketServer:
 
     # The database
 
-    async def _authenticate(self, application_id: str, key: str) -> Caller:
-        return await self._database.ask_until_answered(authenticate, application_id, key)
-
     async def _tell(self, message: PeerMessage) -> None:
         await self._database.ask(bus.tell_peers, message)
 
@@ -136,25 +136,25 @@ class SocketServer:
                 if loop.time() - connection.idle_since > IDLE_S:
                     connection.abort()
 
-    async def _check_keys(self) -> None:
-        """Whoever's key was revoked, or lost its permission, hears no more: within five seconds, as in REST."""
-        while True:
+    async def _check_members(self) -> None:
+        """Whose key was revoked hears no more within ten seconds; whose token died or roles changed, in a minute."""
+        for turn in itertools.count(1):
             await asyncio.sleep(_CHECK_KEYS_EVERY_S)
             by_key: dict[tuple[str, str], list[Subscriber]] = {}
-            for subscriber in self._members:
-                by_key.setdefault(subscriber.key, []).append(subscriber)
-            for key, subscribers in by_key.items():
-                refusal = await self._refusal(key)
-                if refusal is not None:
-                    for subscriber in subscribers:
-                        subscriber.refuse(refusal)
+            for member in self._members:
+                credentials = member.credentials
+                by_key.setdefault((credentials.application_id, credentials.key), []).append(member)
+            for members in by_key.values():
+                await self._check_key(members)
+            for member in list(self._members) if turn % _TURNS_PER_FULL_CHECK == 0 else ():
+                await member.check_again()
 
-    async def _refusal(self, key: tuple[str, str]) -> ApiError | None:
+    async def _check_key(self, members: list[Subscriber]) -> None:
         try:
-            caller = await self._authenticate(*key)
+            await self._access.caller(members[0].credentials)
         except ApiError as error:
-            return error
-        return None if caller.api_key.may_subscribe else PermissionMissing("This API key may not subscribe.")
+            for member in members:
+                member.refuse(error)
 
 
 def _allow_many_connections() -> None:

@@ -7,18 +7,19 @@ every 400 ms, for ever.
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 from django.db import InterfaceError, OperationalError
 
-from devices.api_keys import Caller
 from devices.channels import channel_name
 from devices.conditions import InvalidCondition
 from devices.errors import ApiError, InvalidProperty, PermissionMissing, ServiceUnavailable, TooManyRequests
 from messaging.realtime import packets
+from messaging.realtime.access import Access, Credentials, Visitor
 from messaging.realtime.engine import Session
 from messaging.realtime.errors import InvalidSelector, UnknownRealtimeCall
 from messaging.realtime.hub import Hub, Kind, Place, Subscription
@@ -30,8 +31,9 @@ from messaging.realtime.selectors import predicate_of
 MAX_SUBSCRIPTIONS = 500
 MAX_SELECTORS = 50  #: each costs its evaluation with every message of the channel
 MAX_COMMAND = 64 * 1024  #: bytes of a command's JSON
-_MAX_EARLY = 200
+_MAX_INBOX = 600  #: packets; MAX_SUBSCRIPTIONS and some, which is what a client sends when it comes back
 _MAX_ID = 64
+_MAY_NOT = "You may not listen to this channel."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class Services:
     hub: Hub
     presence: Presence
     members: set[Subscriber]  #: who was admitted and is still there
-    authenticate: Callable[[str, str], Awaitable[Caller]]  #: raises ApiError; waits while the database is away
+    access: Access
     tell: Callable[[PeerMessage], Awaitable[None]]  #: raises OperationalError, InterfaceError
     run: Callable[[Coroutine[Any, Any, None]], None]  #: in the background
 
@@ -70,27 +72,17 @@ class Subscriber:
     def __init__(self, services: Services, session: Session, application_id: str) -> None:
         self._services = services
         self._session = session
-        self._application_id = application_id
         self._namespace = ""
-        self._caller: Caller | None = None
-        self._refusal: ApiError = PermissionMissing("This API key may not subscribe.")
-        self._is_admitted = self._is_gone = False
-        self._early: list[SocketPacket] = []
+        self.credentials = Credentials(
+            application_id, session.query.get("apiKey", ""), _user_token(session.query.get("userToken"))
+        )
+        self._visitor: Visitor | None = None
+        self._refusal: ApiError = PermissionMissing(_MAY_NOT)
         self._connection_id = secrets.token_hex(16).upper()
-        self._user_id: str | None = None
         self._subscriptions: dict[str, Subscription] = {}
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Application id and API key, as the client gave them."""
-        return self._application_id, self._session.query.get("apiKey", "")
-
-    def refuse(self, error: ApiError) -> None:
-        """Take back what was granted: the key no longer holds."""
-        self._caller, self._refusal = None, error
-        for subscription in list(self._subscriptions.values()):
-            self._drop(subscription)
-            self._refuse(subscription.id, error)
+        #: packets are taken one after another: a SUB_OFF must not overtake its SUB_ON
+        self._inbox: deque[SocketPacket] = deque()
+        self._is_working = self._is_gone = False
 
     # The session calls these
 
@@ -104,59 +96,102 @@ class Subscriber:
         elif packet.type == packets.DISCONNECT:
             self.closed()
         elif packet.type == packets.EVENT:
-            if self._is_admitted:
-                self._take(packet)
-            elif len(self._early) < _MAX_EARLY:
-                self._early.append(packet)
+            self._inbox.append(packet)
+            if len(self._inbox) > _MAX_INBOX:
+                raise BadPacket("too much at once")
+            self._work_on(self._take_packets())
 
     def closed(self) -> None:
         """Give up every subscription."""
-        self._services.members.discard(self)
         self._is_gone = True
+        self._services.members.discard(self)
         for subscription in list(self._subscriptions.values()):
             self._drop(subscription)
+
+    # Who it is
 
     def _connect(self, packet: SocketPacket) -> None:
         if packet.namespace == "/":
             return
-        if packet.namespace.strip("/").lower() != self._application_id.lower() or self._namespace:
+        if packet.namespace.strip("/").lower() != self.credentials.application_id.lower() or self._namespace:
             reason = {"message": "Invalid namespace"} if self._session.protocol >= 4 else "Invalid namespace"
             self._session.send(packets.socket_packet(packets.ERROR, packet.namespace, reason))
             return
         self._namespace = packet.namespace
-        self._services.run(self._admit())
+        self._work_on(self._admit())
 
     async def _admit(self) -> None:
-        """Find out who this is before anything is answered: then no SUB_ON has to wait."""
-        try:
-            caller = await self._services.authenticate(*self.key)
-        except ApiError as error:
-            self._refusal = error
-        else:
-            self._caller = caller if caller.api_key.may_subscribe else None
+        """Find out who this is before anything is answered."""
+        await self._identify()
         if self._is_gone:
             return
-        self._is_admitted = True
         self._services.members.add(self)
         greeting = {"sid": self._connection_id} if self._session.protocol >= 4 else None
         self._session.send(packets.socket_packet(packets.CONNECT, self._namespace, greeting))
-        early, self._early = self._early, []
-        with self._session.closing_on_bad_packets():
-            for packet in early:
-                self._take(packet)
+        await self._take_packets()
+
+    async def _identify(self) -> None:
+        try:
+            self._visitor = await self._services.access.visitor(self.credentials)
+        except ApiError as error:
+            self._visitor, self._refusal = None, error
+
+    async def check_again(self) -> None:
+        """Take back what is no longer allowed: tokens die, roles change."""
+        await self._identify()
+        for subscription in list(self._subscriptions.values()):
+            try:
+                await self._check_may_listen(subscription.place.channel_name)
+            except ApiError as error:
+                self._take_back(subscription, error)
+
+    def refuse(self, error: ApiError) -> None:
+        """Take back everything: the key no longer holds."""
+        self._visitor, self._refusal = None, error
+        for subscription in list(self._subscriptions.values()):
+            self._take_back(subscription, error)
+
+    def _take_back(self, subscription: Subscription, error: ApiError) -> None:
+        if self._subscriptions.get(subscription.id) is subscription:
+            self._drop(subscription)
+            self._refuse(subscription.id, error)
+
+    async def _check_may_listen(self, channel: str) -> None:
+        """Raises what it is refused with."""
+        if self._visitor is None:
+            raise self._refusal
+        if not await self._services.access.may_listen(self._visitor, channel):
+            raise PermissionMissing(_MAY_NOT)
+
+    @property
+    def _person(self) -> Person:
+        return Person(self._connection_id, None if self._visitor is None else self._visitor.user_id)
 
     # Calls
 
-    def _take(self, packet: SocketPacket) -> None:
-        name, call = _call(packet.content)
-        if name == "SUB_ON":
-            self._subscribe(call)
-        elif name == "SUB_OFF":
-            subscription = self._subscriptions.get(call.id)
-            if subscription is not None:
-                self._drop(subscription)
-        elif name == "MET_REQ":
-            self._services.run(self._invoke(call))
+    def _work_on(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._is_working:
+            work.close()  # whoever works now comes to it
+            return
+        self._is_working = True
+        self._services.run(self._work(work))
+
+    async def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            with self._session.closing_on_bad_packets():
+                await work
+        finally:
+            self._is_working = False
+
+    async def _take_packets(self) -> None:
+        while self._inbox and not self._is_gone:
+            name, call = _call(self._inbox.popleft().content)
+            if name == "SUB_ON":
+                await self._subscribe(call)
+            elif name == "MET_REQ":
+                await self._invoke(call)
+            elif name == "SUB_OFF" and call.id in self._subscriptions:
+                self._drop(self._subscriptions[call.id])
 
     def _send(self, name: str, argument: dict[str, object]) -> None:
         self._session.send(packets.event(self._namespace, name, argument))
@@ -165,11 +200,13 @@ class Subscriber:
         refusal = {"code": error.code, "message": error.message}
         self._send("SUB_RES", {"id": subscription_id, "error": refusal})
 
-    def _subscribe(self, call: Call) -> None:
+    async def _subscribe(self, call: Call) -> None:
         try:
-            subscription = self._subscription(call)
+            subscription = await self._subscription(call)
         except ApiError as error:
             self._refuse(call.id, error)
+            return
+        if self._is_gone:
             return
         known = self._subscriptions.get(call.id)
         if known is not None:  # a client that connects again repeats itself
@@ -187,8 +224,8 @@ class Subscriber:
         elif subscription.kind is Kind.USERS:
             subscription.send(packets.subscription_tail(self._services.presence.listing(subscription.place)))
 
-    def _subscription(self, call: Call) -> Subscription:
-        place, options = self._place(call), call.options or Options()
+    async def _subscription(self, call: Call) -> Subscription:
+        place, options = await self._place(call), call.options or Options()
         try:
             kind = Kind(call.name)
         except ValueError as error:
@@ -199,12 +236,13 @@ class Subscriber:
         head = packets.subscription_head(self._namespace, call.id)
         return Subscription(call.id, kind, place, selector, self._session, head)
 
-    def _place(self, call: Call) -> Place:
-        """The channel meant. Raises ApiError when this key may not subscribe to it."""
-        if self._caller is None:
+    async def _place(self, call: Call) -> Place:
+        """The channel meant. Raises ApiError when this visitor may not listen to it."""
+        if self._visitor is None:
             raise self._refusal
-        options = call.options or Options()
-        return Place(self._caller.application.pk, channel_name(options.channel))
+        channel = channel_name((call.options or Options()).channel)
+        await self._check_may_listen(channel)
+        return Place(self._visitor.caller.application.pk, channel)
 
     def _check_room(self, *, with_selector: bool) -> None:
         if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
@@ -217,10 +255,6 @@ class Subscriber:
         del self._subscriptions[subscription.id]
         if subscription.kind is Kind.CONNECT and not self._is_connected_to(subscription.place):
             self._services.presence.leave(subscription.place, self._person)
-
-    @property
-    def _person(self) -> Person:
-        return Person(self._connection_id, self._user_id)
 
     def _is_connected_to(self, place: Place) -> bool:
         return any(known.kind is Kind.CONNECT and known.place == place for known in self._subscriptions.values())
@@ -237,11 +271,23 @@ class Subscriber:
     async def _call_method(self, call: Call) -> None:
         if call.name == "PUB_SUB_COMMAND":
             await self._send_command(call)
-        elif call.name != "SET_USER_TOKEN":
+        elif call.name == "SET_USER_TOKEN":
+            await self._change_user(_user_token((call.options or Options()).userToken))
+        else:
             raise UnknownRealtimeCall(f"{call.name} is not supported.")
 
+    async def _change_user(self, user_token: str) -> None:
+        """Somebody logged in or out. Raises DeadUserToken (3064), UserDisabled (3090)."""
+        self.credentials = replace(self.credentials, user_token=user_token)
+        await self.check_again()
+        for subscription in self._subscriptions.values():
+            if subscription.kind is Kind.CONNECT:
+                self._services.presence.join(subscription.place, self._person)
+        if self._visitor is None:
+            raise self._refusal
+
     async def _send_command(self, call: Call) -> None:
-        place, options = self._place(call), call.options or Options()
+        place, options = await self._place(call), call.options or Options()
         person = self._person.wire()
         # flat for the Swift SDK, nested for Java and Flutter
         content = msgspec.json.encode({"type": options.type, "data": options.data, **person, "userInfo": person})
@@ -264,6 +310,11 @@ def _call(content: object) -> tuple[str, Call]:
     if len(call.id) > _MAX_ID:
         raise BadPacket("the id is too long")
     return content[0], call
+
+
+def _user_token(sent: str | None) -> str:
+    """SDKs send the word null when nobody is logged in."""
+    return "" if sent in (None, "null", "undefined") else str(sent)
 
 
 def _check_selector(selector: str) -> None:

@@ -6,6 +6,7 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
@@ -53,10 +54,10 @@ class Live:
         """As it stands in addresses."""
         return str(self.account.application.application_id).upper()
 
-    def client(self, *, key: str = "", url: str = "", protocol: int = 4) -> LiveClient:
-        """A joined client, closed when the test ends."""
+    def client(self, *, key: str = "", url: str = "", **options: Any) -> LiveClient:
+        """A joined client, closed when the test ends; `protocol` and `user_token` may be given."""
         address, used_key = url or self.stack.socket_url, key or self.account.key
-        client = LiveClient(address, self.application_id, used_key, protocol=protocol)
+        client = LiveClient(address, self.application_id, used_key, **options)
         self.open_clients.append(client)
         return client
 

@@ -6,8 +6,6 @@ import itertools
 import json
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -21,7 +19,7 @@ _ids = itertools.count(1)
 class LiveClient:
     """One connection, joined to its application's namespace."""
 
-    def __init__(self, url: str, application_id: str, key: str, *, protocol: int = 4) -> None:
+    def __init__(self, url: str, application_id: str, key: str, *, protocol: int = 4, user_token: str = "null") -> None:
         self.namespace = f"/{application_id}"
         self._protocol = protocol
         self._texts: list[str] = []
@@ -30,8 +28,9 @@ class LiveClient:
         target = urlsplit(url)
         self.socket = socket.create_connection((target.hostname, target.port), timeout=10)
         self._frames = WSConnection(ConnectionType.CLIENT)
-        query = {"apiKey": key, "clientId": "test", "userToken": "null", "EIO": protocol, "transport": "websocket"}
-        path = f"{self.namespace}/?{urlencode(query)}"
+        query = {"apiKey": key, "clientId": "test", "userToken": user_token}
+        transport = {"EIO": protocol, "transport": "websocket"}
+        path = f"{self.namespace}/?{urlencode({**query, **transport})}"
         self.socket.sendall(self._frames.send(Request(host=target.netloc, target=path)))
         self._join()
 
@@ -121,13 +120,3 @@ class LiveClient:
     def close(self) -> None:
         """Leave without a word."""
         self.socket.close()
-
-
-@contextmanager
-def live_client(url: str, application_id: str, key: str, *, protocol: int = 4) -> Iterator[LiveClient]:
-    """A client that is closed in the end."""
-    client = LiveClient(url, application_id, key, protocol=protocol)
-    try:
-        yield client
-    finally:
-        client.close()
