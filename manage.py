@@ -7,6 +7,7 @@ import os
 import sys
 
 from django.core.management import execute_from_command_line
+from django.db import OperationalError
 
 from console.environment import ConfigurationError
 from console.postgres import DatabaseUnavailable
@@ -17,3 +18,6 @@ if __name__ == "__main__":
         execute_from_command_line(sys.argv)
     except (ConfigurationError, DatabaseUnavailable) as error:
         sys.exit(str(error))
+    except OperationalError as error:
+        reason = " ".join(str(error).split())
+        sys.exit(f"The database cannot be used ({reason}). Start Clarion with `make run`, or set DATABASE_URL.")

@@ -41,6 +41,7 @@ def ensure_demo(urls: Mapping[str, str]) -> DemoKeys:
     application = Application.objects.filter(is_simulated=True).first()
     if application is not None and path.exists():
         _refresh(application, urls)
+        _follow_ports(application, urls)
         return DemoKeys(**json.loads(path.read_text()))
     with transaction.atomic():
         application = application or Application.objects.create(name="Demo", is_simulated=True)
@@ -67,14 +68,29 @@ def _refresh(application: Application, urls: Mapping[str, str]) -> None:
             store_credential(application, PushService(service), values)
 
 
+def _follow_ports(application: Application, urls: Mapping[str, str]) -> None:
+    """Simulators that had to take other ports leave devices with dead addresses: move them along."""
+    for service, base in ((PushService.WNS, urls["wns"]), (PushService.WEBPUSH, urls["webpush"])):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE devices_deviceregistration r SET token = moved.token, "
+                "token_digest = sha256(convert_to(moved.token, 'UTF8')) FROM (SELECT id, "
+                "regexp_replace(token, 'https://localhost:[0-9]+', %s) AS token FROM devices_deviceregistration "
+                "WHERE application_id = %s AND push_service = %s) moved "
+                "WHERE moved.id = r.id AND moved.token <> r.token",
+                [base, application.pk, service.value],
+            )
+
+
 def _make_devices(application: Application, urls: Mapping[str, str]) -> None:
     channels = ensure_channels(application, list(_CHANNELS))
     rows = [_device(application, n, os, urls) for n, os in zip(range(1, DEMO_DEVICES + 1), _oses(), strict=False)]
     devices = DeviceRegistration.objects.bulk_create(rows, batch_size=2_000)
     default, news, offers = channels
     subscriptions = [Subscription(channel=default, registration=device) for device in devices]
-    subscriptions += [Subscription(channel=news, registration=device) for device in devices[::2]]
-    subscriptions += [Subscription(channel=offers, registration=device) for device in devices[::10]]
+    # steps that share no factor with the 20 devices of a round: every channel has every operating system
+    subscriptions += [Subscription(channel=news, registration=device) for device in devices[::3]]
+    subscriptions += [Subscription(channel=offers, registration=device) for device in devices[::11]]
     Subscription.objects.bulk_create(subscriptions, batch_size=5_000)
     with connection.cursor() as cursor:
         # the first campaign comes before autovacuum does

@@ -79,6 +79,14 @@ def env_list(name: str, default: Sequence[str] = ()) -> list[str]:
     return list(default) if value is None else [word.strip() for word in value.split(",") if word.strip()]
 
 
+def env_choice(name: str, default: str, choices: Sequence[str]) -> str:
+    """One of the words, in any letter case."""
+    word = env_str(name, default).upper()
+    if word not in choices:
+        raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {word!r}.")
+    return word
+
+
 def env_path(name: str, default: Path) -> Path:
     """An absolute path; `~` is the home folder, a relative path counts from the working directory."""
     value = _raw(name)

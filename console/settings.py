@@ -13,6 +13,7 @@ from console import postgres
 from console.environment import (
     database_from_url,
     env_bool,
+    env_choice,
     env_int,
     env_list,
     env_path,
@@ -35,7 +36,9 @@ PUBLIC_URL = env_url("CLARION_PUBLIC_URL", f"http://localhost:{PORT}")
 #: the address live subscribers connect to (`manage.py sockets`), told to the SDKs by `info`
 RT_URL = env_url("CLARION_RT_URL", f"http://localhost:{PORT + 1}")
 IS_HTTPS = PUBLIC_URL.startswith("https://")
-ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", default=["localhost", ".localhost", "127.0.0.1", "[::1]"])
+#: health checks of containers and balancers on the machine itself always come through
+_OWN_HOSTS = ["localhost", ".localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [*env_list("ALLOWED_HOSTS"), *_OWN_HOSTS]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 _keys = load_keys(DATA_DIR)
@@ -213,7 +216,7 @@ Q_CLUSTER = {
 #: a monitor elsewhere shows it as bearer token; without one /metrics answers this machine alone
 METRICS_TOKEN = env_secret("CLARION_METRICS_TOKEN", "")
 
-DELIVERY_RETENTION_DAYS = env_int("CLARION_DELIVERY_RETENTION_DAYS", default=90)
+DELIVERY_RETENTION_DAYS = env_int("CLARION_DELIVERY_RETENTION_DAYS", default=90, minimum=1)
 
 # Providers
 FCM_URL = env_url("CLARION_FCM_URL", "https://fcm.googleapis.com")
@@ -227,13 +230,14 @@ ALLOW_LOOPBACK_PUSH = env_bool("CLARION_ALLOW_LOOPBACK_PUSH", default=False)
 #: further hosts of push servers (UnifiedPush, say) an administrator has allowed
 PUSH_HOSTS = env_list("CLARION_PUSH_HOSTS", default=[])
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"mask": {"()": "console.logs.MaskSecrets"}},
     "formatters": {"line": {"()": "console.logs.JsonLine"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mask"]}},
-    "root": {"handlers": ["console"], "level": env_str("CLARION_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": env_choice("CLARION_LOG_LEVEL", "INFO", LOG_LEVELS)},
     "loggers": {
         "django-q": {"level": "WARNING", "handlers": ["console"], "propagate": False},
         "django.server": {"level": "WARNING"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -29,6 +30,18 @@ _SIMULATORS_S = 30.0
 
 class CannotStart(Exception):
     """Clarion cannot start; the message is the one sentence to print."""
+
+
+def lock_data_folder() -> None:
+    """Hold the data folder until this process ends. Raises CannotStart when another `up` holds it."""
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    lock = os.open(settings.DATA_DIR / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # never closed: the kernel lets go of it with the process
+    except BlockingIOError as error:
+        raise CannotStart(
+            f"Clarion already runs with the data folder {settings.DATA_DIR}: stop it, or set CLARION_DATA_DIR."
+        ) from error
 
 
 def check_ports(host: str, *ports: int) -> None:

@@ -234,8 +234,9 @@ def _matching(source: Mapping[str, Any], name: str, pattern: str, wanted: str, d
 
 
 def _private_key(source: Mapping[str, Any], name: str) -> object:
+    pem = _text(source, name).encode()
     try:
-        return load_pem_private_key(_text(source, name).encode(), password=None)
+        return load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidCredential(name, "must be a private key in PEM form, without a password") from error
 

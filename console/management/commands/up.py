@@ -54,6 +54,7 @@ class Command(BaseCommand):
             postgres.stop(settings.DATA_DIR)
 
     def _start(self, children: list[Child], *, host: str, port: int, with_demo: bool) -> None:
+        startup.lock_data_folder()
         startup.check_ports(host, port, port + 1)  # pages and REST; live subscribers
         os.environ["PORT"] = str(port)  # the processes started here print and link to this address
         startup.start_database()
@@ -94,7 +95,7 @@ def _demo_lines(address: str, keys: demo.DemoKeys) -> list[str]:
     headers = {"android-content-title": "Hello", "android-content-text": "From Clarion", "ios-alert": "From Clarion"}
     body = json.dumps({"message": "Hello", "headers": headers})
     return [
-        f"  Demo application, {demo.DEMO_DEVICES:,} simulated devices:",
+        f"  Demo application, {demo.DEMO_DEVICES:,} simulated devices, a few percent of them dead, slow or failing:",
         f"    application id  {keys.application_id}",
         f"    REST API key    {keys.rest_key}   (may publish)",
         f"    client API key  {keys.client_key}   (may register, not publish)",
