@@ -22,6 +22,8 @@ Judge = Callable[[str, dict[str, object]], Any]
 
 def judge(name: str) -> Judge:
     """`backendless8` in Node, or `chromium` for backendless8 in the browser."""
+    if not (FOLDER / "node_modules").exists():
+        pytest.fail("the SDKs are not installed: run tests/realtime/sdk/install.sh")
     if name != "chromium":
         return lambda scenario, configuration: _run(
             [str(NODE), "run.js", name, scenario, json.dumps(configuration)], FOLDER

@@ -19,6 +19,9 @@ def test_every_messaging_call_of_the_sdk_is_answered_as_documented(live: Live, s
     check_scheduled(report["scheduled"])
     check_devices(report["devices"])
     check_templates(report["templates"])
+    check_users(report["users"])
+    check_email(report["email"])
+    assert report["deleteChannel"] is None or report["deleteChannel"]["value"] is None
     assert report["wrongKey"]["error"]["code"] == 2002
 
 
@@ -65,3 +68,18 @@ def check_devices(report: dict[str, Any]) -> None:
 def check_templates(report: dict[str, Any]) -> None:
     assert report["android"]["value"] == report["ios"]["value"] == {}
     assert "no such template" in report["unknown"]["error"]["message"]
+
+
+def check_users(report: dict[str, Any]) -> None:
+    assert report["login"]["value"]["objectId"] == report["register"]["value"]["objectId"]
+    assert report["isValidLogin"]["value"] is True
+    assert "error" not in report["logout"]
+    statuses = [report[name]["value"]["status"] for name in ("publish", "publishAfter")]
+    assert statuses == ["scheduled", "scheduled"]
+    assert report["wrongPassword"]["error"]["code"] == 3003
+
+
+def check_email(report: dict[str, Any]) -> None:
+    assert "not" in report["plain"]["error"]["message"]
+    message = "Email Template with name 'nonexistent-template' doesn't exist."
+    assert report["template"]["error"] == {"code": 24002, "message": message, "status": 400}

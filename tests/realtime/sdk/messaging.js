@@ -73,6 +73,28 @@
     };
   }
 
+  async function users({ UserService, Messaging, User }) {
+    const account = Object.assign(new User(), { email: 'a@b.c', password: 'a long password' });
+    const report = { register: await outcome(() => UserService.register(account)) };
+    report.login = await outcome(() => UserService.login('a@b.c', 'a long password'));
+    report.publish = await outcome(() => Messaging.publish('default', 'after login'));
+    report.isValidLogin = await outcome(() => UserService.isValidLogin());
+    report.logout = await outcome(() => UserService.logout());
+    report.publishAfter = await outcome(() => Messaging.publish('default', 'after logout'));
+    report.wrongPassword = await outcome(() => UserService.login('a@b.c', 'wrong'));
+    return report;
+  }
+
+  async function email({ Messaging, Bodyparts, EmailEnvelope }) {
+    const bodies = new Bodyparts({ textmessage: 't', htmlmessage: 'h' });
+    return {
+      plain: await outcome(() => Messaging.sendEmail('s', bodies, ['a@b.c'])),
+      template: await outcome(() => Messaging.sendEmailFromTemplate(
+        'nonexistent-template', new EmailEnvelope({ addresses: ['a@b.c'] }), { foo: 'bar' },
+      )),
+    };
+  }
+
   async function messaging(Backendless, { url, applicationId, key, tomorrow }) {
     Backendless.serverURL = url;
     Backendless.initApp(applicationId, key);
@@ -85,8 +107,8 @@
     report.templates = await templates(Backendless);
     const { Messaging } = Backendless;
     report.deleteChannel = Messaging.deleteChannel ? await outcome(() => Messaging.deleteChannel('news')) : null;
-    const bodies = { textmessage: 't', htmlmessage: 'h' };
-    report.email = await outcome(() => Messaging.sendEmail('s', new Backendless.Bodyparts(bodies), ['a@b.c']));
+    report.email = await email(Backendless);
+    report.users = await users(Backendless);
     Backendless.serverURL = url;
     Backendless.initApp(applicationId, 'WRONG-KEY');
     report.wrongKey = await outcome(() => Backendless.Messaging.publish('default', 'h'));
