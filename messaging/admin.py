@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-import messaging.admin_templates  # noqa: F401  # registers the admin of templates
+import messaging.admin_api  # noqa: F401  # registers tables of its own
+import messaging.admin_templates  # noqa: F401
 from devices.bounded_admin import BoundedAdmin, Row
 from messaging.models import (
     Batch,

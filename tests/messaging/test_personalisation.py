@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -69,6 +71,20 @@ def test_each_device_gets_its_own_values(stage: Stage) -> None:
         ("Hi Bob", "For Bob"),
     ]
     assert message.occurrences.get().accepted == 2
+
+
+@pytest.mark.parametrize("os_name", ["WP", "WEB"])
+def test_windows_and_browsers_get_their_own_values_too(stage: Stage, os_name: str) -> None:
+    stage.devices(1, os_name, attributes={"first": "Ann"})
+    stage.devices(1, os_name)
+    request = replace(request_with("Hi {first}"), push_broadcast=OsMask.ALL)
+
+    message = publish(application=stage.application, request=request, publisher=stage.publisher)
+    claim_due()
+    Drain().run()
+
+    occurrence = message.occurrences.get()
+    assert (occurrence.accepted, occurrence.skipped) == (1, 1)
 
 
 def test_properties_of_the_logged_in_user_are_values_too(stage: Stage) -> None:
