@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import timedelta
 
 import pytest
@@ -151,11 +150,13 @@ def test_a_large_table_of_devices_is_estimated_within_a_tenth(db: None) -> None:
             [application.pk],
         )
 
-    began = time.monotonic()
-    (estimate,) = values(exposition(), "clarion_devices", push_service="fcm", state="active")
+    def estimate() -> float:
+        return values(exposition(), "clarion_devices", push_service="fcm", state="active")[0]
 
-    assert estimate == pytest.approx(60_000, rel=0.1)
-    assert time.monotonic() - began < 1
+    assert estimate() == pytest.approx(60_000, rel=0.1)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE devices_deviceregistration")
+    assert estimate() == pytest.approx(60_000, rel=0.02)
 
 
 def test_the_number_of_queries_does_not_grow(stage: Stage, django_assert_num_queries: DjangoAssertNumQueries) -> None:
