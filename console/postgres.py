@@ -58,6 +58,7 @@ SERVER_SETTINGS = {
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "shared_buffers": "256MB",
+    "work_mem": "32MB",
     "max_wal_size": "2GB",
     "jit": "off",
 }

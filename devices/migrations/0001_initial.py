@@ -203,6 +203,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="deviceregistration",
+            index=models.Index(
+                condition=models.Q(("state", "active")),
+                fields=["application", "id"],
+                include=("os", "push_service", "expiration"),
+                name="registration_reach",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="deviceregistration",
             index=models.Index(fields=["application", "os", "id"], name="registration_by_os"),
         ),
         migrations.AddIndex(
