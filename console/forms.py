@@ -11,8 +11,9 @@ from django import forms
 from django.http import QueryDict
 from django.utils import timezone
 
+from console.form_delivery import DeliveryForm, initial_delivery
 from console.form_fields import FIELD_OF_HEADER, HEADER_FIELDS, HeaderRow, HeaderRowsField, PlainText
-from console.wall_clock import Moment, RepeatedHour, SkippedHour, moment_at, zone_names
+from console.wall_clock import Moment, RepeatedHour, SkippedHour, moment_at
 from devices.channels import DEFAULT_CHANNEL, channel_name
 from devices.errors import ApiError
 from devices.models import Application
@@ -29,10 +30,16 @@ CHANNELS_OFFERED = 200
 _NEW_CHANNEL = ""
 
 #: properties of the wire and header names -> the field whose error they are
-_FIELD_OF_PROPERTY = {"publishAt": "send_on", "pushSinglecast": "device_ids", **FIELD_OF_HEADER}
+_FIELD_OF_PROPERTY = {
+    "publishAt": "send_on",
+    "pushSinglecast": "device_ids",
+    "repeatExpiresAt": "repeat_until",
+    "cron": "repeat_cron",
+    **FIELD_OF_HEADER,
+}
 
 
-class ComposeForm(forms.Form):
+class ComposeForm(DeliveryForm):
     """One campaign. Field names are the page's; `to_publish_request` speaks the glossary's."""
 
     channel = forms.ChoiceField(required=False, label="Channel")
@@ -59,7 +66,6 @@ class ComposeForm(forms.Form):
         choices=[("now", "Now"), ("later", "At a time")], initial="now", widget=forms.RadioSelect, label="Send"
     )
     send_on = forms.CharField(required=False, label="Date and time")
-    zone = forms.ChoiceField(choices=lambda: [(name, name) for name in zone_names()], initial="UTC", required=False)
     which_hour = forms.ChoiceField(
         choices=[("", "Choose"), ("0", "The first"), ("1", "The second")], required=False, label="Which of the two"
     )
@@ -91,9 +97,11 @@ class ComposeForm(forms.Form):
         """Tabler's classes, and the error line every field is described by (it is there, empty, before any error)."""
         self.fields["send_on"].widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
         self.fields["body"].widget.attrs["rows"] = self.fields["device_ids"].widget.attrs["rows"] = 3
-        if not self.is_bound:
+        if not self.is_bound and "zone" not in self.initial:
             self.fields["zone"].widget.attrs["data-own-zone"] = True
         for name, field in self.fields.items():
+            if isinstance(field.widget, forms.NumberInput):
+                field.widget.attrs["inputmode"] = "numeric"
             is_select = isinstance(field.widget, forms.Select) and not isinstance(field.widget, forms.RadioSelect)
             field.widget.attrs["class"] = "form-select" if is_select else "form-control"
             field.widget.attrs["aria-describedby"] = f"error-{name}"
@@ -118,6 +126,7 @@ class ComposeForm(forms.Form):
         self._check_audience()
         if self.cleaned_data.get("when") == "later":
             self._check_time()
+        self.check_delivery()
         return self.cleaned_data
 
     def _check_channel(self) -> None:
@@ -143,9 +152,8 @@ class ComposeForm(forms.Form):
             self.add_error("send_on", "Give a date and a time.")
             return
         which = self.cleaned_data.get("which_hour") or None
-        zone = self.cleaned_data.get("zone") or "UTC"
         try:
-            moment = moment_at(wall.replace(tzinfo=None), zone, which=None if which is None else int(which))
+            moment = moment_at(wall.replace(tzinfo=None), self.zone_name, which=None if which is None else int(which))
             self._check_distance(moment)
         except (SkippedHour, RepeatedHour, OverflowError) as error:
             self.is_repeated_hour = isinstance(error, RepeatedHour)
@@ -195,6 +203,7 @@ class ComposeForm(forms.Form):
             push_broadcast=self._broadcast(),
             push_singlecast=cleaned.get("device_ids") if cleaned.get("audience") == "devices" else None,
             publish_at=self.moment.utc if self.moment is not None else None,
+            **self.delivery_values(),
         )
 
     def _headers(self) -> dict[str, str]:
@@ -240,7 +249,7 @@ def typed_form(initial: Mapping[str, Any], application: Application) -> ComposeF
 
 
 def initial_from(request: PublishRequest) -> dict[str, Any]:
-    """Form values that say the same as a request: for "clone". The schedule stays behind."""
+    """Form values that say the same as a request, for "clone" and "edit". A time that has passed stays behind."""
     initial: dict[str, Any] = {
         "channel": request.channel_name,
         "body": request.body if isinstance(request.body, str) else "",
@@ -248,7 +257,7 @@ def initial_from(request: PublishRequest) -> dict[str, Any]:
         "headers": [HeaderRow(name, value) for name, value in request.headers.items() if name not in FIELD_OF_HEADER],
     }
     initial |= {FIELD_OF_HEADER[name]: value for name, value in request.headers.items() if name in FIELD_OF_HEADER}
-    return initial | _initial_audience(request)
+    return initial | _initial_audience(request) | initial_delivery(request, timezone.now())
 
 
 def _initial_audience(request: PublishRequest) -> dict[str, Any]:

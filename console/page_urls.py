@@ -20,6 +20,7 @@ application_urls = [
     path("messages/<uuid:message_id>/deliveries/", messages.list_deliveries, name="message_deliveries"),
     path("messages/<uuid:message_id>/confirm-cancel/", messages.confirm_cancel, name="message_confirm_cancel"),
     path("messages/<uuid:message_id>/cancel/", messages.cancel_message, name="message_cancel"),
+    path("messages/<uuid:message_id>/edit/", compose.edit, name="message_edit"),
     path("messages/<uuid:message_id>/pause/", control.pause, name="message_pause"),
     path("messages/<uuid:message_id>/resume/", control.resume, name="message_resume"),
     path("messages/<uuid:message_id>/confirm-stop/", control.confirm_stop, name="message_confirm_stop"),

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 
+from console.form_delivery import FiringPlan, firing_plan
 from console.forms import ComposeForm
 from console.wall_clock import Moment
 from devices import audience
@@ -85,6 +86,7 @@ class ComposePreview:
     payloads: list[Payload]
     audience: AudienceView
     moment: Moment | None
+    plan: FiringPlan | None  #: None when it fires once
     curl: str
 
     @property
@@ -104,6 +106,7 @@ def compose_preview(form: ComposeForm, application: Application) -> ComposePrevi
         payloads=payloads,
         audience=count_audience(request, application, is_chosen=bool(form.cleaned_data.get("audience"))),
         moment=form.moment,
+        plan=firing_plan(request, form.zone_name),
         curl=as_curl(request, application),
     )
 
@@ -155,6 +158,10 @@ def as_json(request: PublishRequest) -> dict[str, object]:
         properties["pushSinglecast"] = list(request.push_singlecast)
     if request.publish_at is not None:
         properties["publishAt"] = to_wire(request.publish_at)
+    if request.repeat_every is not None:
+        properties["repeatEvery"] = round(request.repeat_every.total_seconds())
+    if request.repeat_every is not None and request.repeat_expires_at is not None:
+        properties["repeatExpiresAt"] = to_wire(request.repeat_expires_at)
     return properties
 
 

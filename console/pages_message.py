@@ -10,7 +10,7 @@ from console.pages_compose import Payload, payloads_of
 from console.pages_messages import LATEST_FIRST, author_of
 from devices.models import Application
 from devices.push_services import Os
-from messaging.models import Message, MessageStatus, Occurrence
+from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
 from messaging.publishing import request_of
 
 _LARGEST = 2**31 - 1  #: integer
@@ -71,3 +71,10 @@ def timeline_of(message: Message, occurrence: Occurrence, application: Applicati
 def may_cancel(message: Message) -> bool:
     """Whether cancelling would change anything."""
     return message.status == MessageStatus.SCHEDULED
+
+
+def may_edit(message: Message, occurrence: Occurrence | None) -> bool:
+    """Whether the compose form can say all of it and nothing has begun."""
+    is_waiting = occurrence is not None and occurrence.state == OccurrenceState.SCHEDULED and occurrence.n == 1
+    is_plain = isinstance(message.body, str) and message.template is None and not message.segment_query
+    return message.status == MessageStatus.SCHEDULED and is_waiting and is_plain

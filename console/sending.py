@@ -10,7 +10,7 @@ from console.access import publisher_of
 from console.htmx import ConsoleRequest
 from console.pages_compose import as_json
 from messaging.models import Message
-from messaging.publishing import PublishRequest, publish
+from messaging.publishing import PublishRequest, edit, publish, request_of
 
 #: forms a session remembers having sent; a form older than twenty others is not sent twice by a double click
 _REMEMBERED = 20
@@ -39,6 +39,21 @@ def send_once(request: ConsoleRequest, form_token: str, publish_request: Publish
         request.session[_KEY] = dict([*kept, (form_token, str(message.message_id))])
         request.session.save()  # now, not after the answer: the second of two clicks reads it once the lock is free
     return message
+
+
+def save_edit(request: ConsoleRequest, message: Message, publish_request: PublishRequest, seen_version: int) -> None:
+    """Change a message that has not begun. Raises what `edit` raises."""
+    before = as_json(request_of(message))
+    with transaction.atomic():
+        edit(message, publish_request, publisher=publisher_of(request), seen_version=seen_version)
+        audit.record(
+            request,
+            "message.edit",
+            message.wire_id,
+            application=request.application,
+            before=before,
+            after=as_json(publish_request) | {"channel": message.channel_name},
+        )
 
 
 def _wait_for_turn(form_token: str) -> None:

@@ -32,10 +32,19 @@ class Moment:
     local: datetime
     zone: str
 
+    @classmethod
+    def of(cls, moment: datetime, zone: str) -> Moment:
+        """An instant as the clocks of a zone show it."""
+        return cls(moment.astimezone(ZoneInfo(zone)), zone)
+
     @property
     def utc(self) -> datetime:
         """The same instant in UTC."""
         return self.local.astimezone(UTC)
+
+    def __str__(self) -> str:
+        """Formatted here: a template's `date` would turn it to UTC."""
+        return f"{self.local:%a} {self.local.day} {self.local:%b %Y, %H:%M:%S} {self.zone}"
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -16,6 +17,7 @@ from devices.registration import ensure_channels
 from messaging import database, queue
 from messaging.errors import (
     CannotCancel,
+    CannotControl,
     InvalidPublishAt,
     InvalidPushHeader,
     InvalidRepeatExpiresAt,
@@ -151,29 +153,71 @@ def publish(*, application: Application, request: PublishRequest, publisher: Pub
 
 def _store(application: Application, channel: Channel, request: PublishRequest, publisher: Publisher) -> Message:
     return Message.objects.create(
-        application=application,
-        channel=channel,
-        channel_name=channel.name,
-        body=request.body,
-        headers=dict(request.headers),
-        publisher_id=request.publisher_id,
-        subtopic=request.subtopic,
-        publish_policy=request.publish_policy,
-        push_broadcast=request.push_broadcast,
-        push_singlecast=None if request.push_singlecast is None else list(request.push_singlecast),
-        segment_query=request.segment_query,
-        template=None if request.template is None else request.template.to_json(),
-        publish_at=request.publish_at,
-        repeat_every=request.repeat_every,
-        repeat_expires_at=request.repeat_expires_at,
-        cron=request.cron,
-        cron_zone=request.cron_zone,
-        ttl=request.ttl,
-        in_doubt=request.in_doubt,
-        requests_per_second=request.requests_per_second,
-        author=publisher.user,
-        api_key=publisher.api_key,
+        application=application, author=publisher.user, api_key=publisher.api_key, **_columns(channel, request)
     )
+
+
+def _columns(channel: Channel, request: PublishRequest) -> dict[str, Any]:
+    """What a request says, as columns of `Message`."""
+    return {
+        "channel": channel,
+        "channel_name": channel.name,
+        "body": request.body,
+        "headers": dict(request.headers),
+        "publisher_id": request.publisher_id,
+        "subtopic": request.subtopic,
+        "publish_policy": request.publish_policy,
+        "push_broadcast": request.push_broadcast,
+        "push_singlecast": None if request.push_singlecast is None else list(request.push_singlecast),
+        "segment_query": request.segment_query,
+        "template": None if request.template is None else request.template.to_json(),
+        "publish_at": request.publish_at,
+        "repeat_every": request.repeat_every,
+        "repeat_expires_at": request.repeat_expires_at,
+        "cron": request.cron,
+        "cron_zone": request.cron_zone,
+        "ttl": request.ttl,
+        "in_doubt": request.in_doubt,
+        "requests_per_second": request.requests_per_second,
+    }
+
+
+def edit(message: Message, request: PublishRequest, *, publisher: Publisher, seen_version: int) -> None:
+    """Replace a message that has not begun; `seen_version` is the content version the change was made from.
+
+    Either the old or the new message fires, whole: its occurrence is replaced under the lock a ticker takes to claim
+    it. Raises CannotControl when it has begun or somebody else changed it, and what `publish` raises.
+    """
+    if not publisher.may_publish:
+        raise PublishForbidden()
+    now = database.now()
+    _check_schedule(request, now)
+    _check_payloads(request, message.application)
+    with transaction.atomic():
+        waiting = _lock_waiting(message)
+        if waiting is None:
+            raise CannotControl("It has begun, is over or was cancelled, so it cannot be changed any more.")
+        message.refresh_from_db()
+        if message.content_version != seen_version:
+            raise CannotControl("Somebody else has changed it since you opened it. Look at their change first.")
+        (channel,) = ensure_channels(message.application, [request.channel_name])
+        for column, content in _columns(channel, request).items():
+            setattr(message, column, content)
+        message.content_version += 1
+        message.save()
+        # a new row: a ticker that waits for the old one finds it gone, and never joins it with the old message
+        waiting.delete()
+        first = Occurrence.objects.create(message=message, n=1, due_at=_first_due(request, now))
+        bus.announce_published(message, first)
+        queue.ring_ticker()
+
+
+def _lock_waiting(message: Message) -> Occurrence | None:
+    """The only occurrence, locked, if nothing of the message has begun; waits for a ticker that is claiming it."""
+    occurrences = list(message.occurrences.select_for_update())
+    if len(occurrences) != 1 or occurrences[0].state != OccurrenceState.SCHEDULED:
+        return None
+    return occurrences[0]
 
 
 def request_of(message: Message) -> PublishRequest:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib import messages
 from django.core import signing
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -17,7 +18,8 @@ from console.forms import ComposeForm, initial_from, typed_form
 from console.htmx import ConsoleRequest
 from console.pages import workers_view
 from console.pages_compose import compose_preview, count_audience
-from console.sending import send_once
+from console.query import number_of
+from console.sending import save_edit, send_once
 from devices.errors import ApiError
 from messaging.models import Message
 from messaging.publishing import request_of
@@ -76,6 +78,28 @@ def send(request: ConsoleRequest) -> HttpResponse:
     return redirect("message", request.application.application_id, message.message_id)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@application_view
+def edit(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
+    """The form of a message that has not begun; posted, the change, unless it began or was changed meanwhile."""
+    message = get_object_or_404(Message, application=request.application, message_id=message_id)
+    if request.method != "POST":
+        form = ComposeForm(initial=initial_from(request_of(message)), application=request.application)
+        editing = {"edited": str(message.message_id), "seen_version": message.content_version}
+        typed = typed_form(form.initial, request.application)
+        return render(request, "console/compose.html", _context(request, form, typed) | editing)
+    form = ComposeForm(request.POST, application=request.application)
+    if request.POST.get("step") == "edit" or not form.is_valid():
+        return _form(request, form)
+    try:
+        save_edit(request, message, form.to_publish_request(), number_of(request.POST.get("seen_version")) or 0)
+    except ApiError as error:
+        form.add_api_error(error)
+        return _form(request, form)
+    messages.success(request, "The message was changed.")
+    return redirect("message", request.application.application_id, message_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Reviewed:
     """What the review page was about."""
@@ -99,17 +123,16 @@ def _reviewed(request: ConsoleRequest) -> Reviewed | None:
 def _empty_form(request: ConsoleRequest) -> HttpResponse:
     initial: dict[str, Any] = {}
     if "from" in request.GET:
-        initial = initial_from(request_of(_source(request)))
+        initial = initial_from(request_of(_source(request, request.GET["from"])))
     form = ComposeForm(initial=initial, application=request.application)
     return _form(request, form, typed_form(form.initial, request.application))
 
 
-def _source(request: ConsoleRequest) -> Message:
+def _source(request: ConsoleRequest, message_id: str) -> Message:
     try:
-        message_id = UUID(request.GET["from"])
+        return get_object_or_404(Message, application=request.application, message_id=UUID(message_id))
     except ValueError as error:
         raise Http404 from error
-    return get_object_or_404(Message, application=request.application, message_id=message_id)
 
 
 def _form(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm | None = None) -> HttpResponse:
@@ -123,6 +146,8 @@ def _context(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm) -> 
         "preview": compose_preview(typed, request.application),
         "workers": workers_view(request.application),
         "form_token": request.POST.get("form_token") or uuid4().hex,
+        "edited": request.POST.get("edited", ""),
+        "seen_version": request.POST.get("seen_version", ""),
     }
 
 

@@ -31,6 +31,7 @@ ROUTES = {
     "messages/<uuid:message_id>/deliveries/": "get",
     "messages/<uuid:message_id>/confirm-cancel/": "get",
     "messages/<uuid:message_id>/cancel/": "post",
+    "messages/<uuid:message_id>/edit/": "get",
     "messages/<uuid:message_id>/pause/": "post",
     "messages/<uuid:message_id>/resume/": "post",
     "messages/<uuid:message_id>/confirm-stop/": "get",
