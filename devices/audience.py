@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ def highest_id() -> int:
 class AudiencePage:
     """Some registrations of an audience, by id."""
 
-    registrations: list[tuple[int, PushService]]
+    ids: dict[PushService, list[int]]  #: registration ids by the push service that reaches them, ascending
     through: int  #: everything up to this registration id has been looked at
     is_last: bool
 
@@ -105,16 +106,16 @@ def next_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> Audi
     for every page (94 us a device against 1, platform.md 3a), or worse while the tables have no statistics yet.
     """
     if spec.reaches_nobody:
-        return AudiencePage(registrations=[], through=bound, is_last=True)
+        return AudiencePage(ids={}, through=bound, is_last=True)
     if spec.device_ids is not None:
         named = _reachable(spec, "r.id <= %s", [bound])
-        return AudiencePage(registrations=named, through=bound, is_last=True)
+        return AudiencePage(ids=named, through=bound, is_last=True)
     if spec.segment_query:
         return _segment_page(spec, above=above, bound=bound)
     subscribed = _subscribed(spec.channel_pk, above=above, bound=bound, limit=limit)
     is_last = len(subscribed) < limit
     return AudiencePage(
-        registrations=_reachable(spec, "r.id = ANY(%s)", [subscribed]),
+        ids=_reachable(spec, "r.id = ANY(%s::bigint[])", [id_array(subscribed)]),
         through=bound if is_last else subscribed[-1],
         is_last=is_last,
     )
@@ -133,7 +134,7 @@ def _segment_page(spec: AudienceSpec, *, above: int, bound: int) -> AudiencePage
         "WHERE s.channel_id = %s AND s.registration_id > %s AND s.registration_id <= %s)",
         [above, through, spec.channel_pk, above, through],
     )
-    return AudiencePage(registrations=found, through=through, is_last=through >= bound)
+    return AudiencePage(ids=found, through=through, is_last=through >= bound)
 
 
 def _subscribed(channel_pk: int | None, *, above: int, bound: int, limit: int) -> list[int]:
@@ -146,11 +147,18 @@ def _subscribed(channel_pk: int | None, *, above: int, bound: int, limit: int) -
         return [row[0] for row in cursor.fetchall()]
 
 
-def _reachable(spec: AudienceSpec, which: str, which_params: list[Any]) -> list[tuple[int, PushService]]:
+def _reachable(spec: AudienceSpec, which: str, which_params: list[Any]) -> dict[PushService, list[int]]:
+    """Grouped by the database: a row a device costs 2 us in Python, an array of ids next to nothing."""
     where, params = _device_conditions(spec)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT r.id, r.push_service FROM devices_deviceregistration r WHERE {which} AND {where} ORDER BY r.id",  # noqa: S608
+            "SELECT r.push_service, array_agg(r.id ORDER BY r.id) FROM devices_deviceregistration r "  # noqa: S608
+            f"WHERE {which} AND {where} GROUP BY r.push_service",
             [*which_params, *params],
         )
-        return [(row[0], PushService(row[1])) for row in cursor.fetchall()]
+        return {PushService(service): ids for service, ids in cursor.fetchall()}
+
+
+def id_array(ids: Iterable[int]) -> str:
+    """Ids as PostgreSQL writes an array; cast it with `::bigint[]`. A tenth of what adapting a list costs."""
+    return "{" + ",".join(map(str, ids)) + "}"

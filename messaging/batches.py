@@ -9,6 +9,7 @@ from enum import Enum
 
 from django.db import connection
 
+from devices.audience import id_array
 from devices.push_services import PushService
 from messaging import pacing
 from messaging.models import InDoubtPolicy, OccurrenceState
@@ -122,8 +123,8 @@ def without_outcome(batch: ClaimedBatch) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT registration_id FROM messaging_delivery "
-            "WHERE fired_on = %s AND occurrence_id = %s AND registration_id = ANY(%s)",
-            [batch.fired_on, batch.occurrence_id, batch.registration_ids],
+            "WHERE fired_on = %s AND occurrence_id = %s AND registration_id = ANY(%s::bigint[])",
+            [batch.fired_on, batch.occurrence_id, id_array(batch.registration_ids)],
         )
         recorded = {row[0] for row in cursor.fetchall()}
     return [registration_id for registration_id in batch.registration_ids if registration_id not in recorded]
@@ -133,9 +134,9 @@ def targets(batch: ClaimedBatch, registration_ids: Sequence[int]) -> list[Target
     """Those of the devices that can still be sent to through the batch's push service."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, token FROM devices_deviceregistration WHERE id = ANY(%s) AND state = 'active' "
+            "SELECT id, token FROM devices_deviceregistration WHERE id = ANY(%s::bigint[]) AND state = 'active' "
             "AND push_service = %s AND (expiration IS NULL OR expiration > now()) ORDER BY id",
-            [list(registration_ids), batch.push_service.value],
+            [id_array(registration_ids), batch.push_service.value],
         )
         return [Target(registration_id, token) for registration_id, token in cursor.fetchall()]
 

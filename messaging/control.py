@@ -5,6 +5,7 @@ Each is one conditional update of the occurrence; the drains look at it once a s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,12 +79,14 @@ def retry_failed(occurrence: Occurrence, kinds: Sequence[FailureKind] = ()) -> O
         first = Occurrence.objects.select_for_update().get(pk=occurrence.pk)
         if first.closed_at is None:
             raise CannotControl("Failed devices can be retried once the campaign has ended.")
+        ids: dict[PushService, list[int]] = defaultdict(list)
         failed = deliveries_of(first).filter(wanted).order_by("registration_id")
-        devices = [(pk, PushService(service)) for pk, service in failed.values_list("registration_id", "push_service")]
-        if not devices:
+        for pk, service in failed.values_list("registration_id", "push_service"):
+            ids[PushService(service)].append(pk)
+        if not ids:
             raise NothingToRetry()
         again = _new_retry(first)
-        fanout.plan_devices(again, devices)
+        fanout.plan_devices(again, ids)
         Message.objects.filter(pk=first.message_id, status__in=[MessageStatus.PUBLISHED, MessageStatus.FAILED]).update(
             status=MessageStatus.SCHEDULED, error_message=""
         )

@@ -6,14 +6,15 @@ registers, leaves or changes meanwhile can neither be added, lost nor counted tw
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from django.db import connection, transaction
 
 from devices import audience
+from devices.audience import id_array
 from devices.push_services import PushService
 from messaging import closing, database
-from messaging.models import Batch, Occurrence, OccurrenceState
+from messaging.models import Occurrence, OccurrenceState
 from messaging.partitions import ensure_partition
 from messaging.publishing import audience_of, request_of
 
@@ -45,10 +46,10 @@ def plan_next_page() -> bool:
     return True
 
 
-def plan_devices(occurrence: Occurrence, registrations: list[tuple[int, PushService]]) -> None:
+def plan_devices(occurrence: Occurrence, ids: Mapping[PushService, Sequence[int]]) -> None:
     """Write the batches of an occurrence whose devices are known, inside the caller's transaction."""
     ensure_partition(occurrence.due_at.date())
-    Batch.objects.bulk_create(_batches(occurrence.pk, registrations))
+    _write_batches(occurrence.pk, ids)
     Occurrence.objects.filter(pk=occurrence.pk).update(planned_at=database.now(), claimed_at=database.now())
 
 
@@ -65,7 +66,7 @@ def _plan_page(occurrence: Occurrence) -> bool:
     message = occurrence.message
     spec = audience_of(request_of(message), message.application, message.channel_id)
     page = audience.next_page(spec, above=occurrence.planned_through, bound=occurrence.audience_bound, limit=PAGE_SIZE)
-    Batch.objects.bulk_create(_batches(occurrence.pk, page.registrations))
+    _write_batches(occurrence.pk, page.ids)
     occurrence.planned_through = page.through
     if page.is_last:
         occurrence.planned_at = database.now()
@@ -89,23 +90,24 @@ def _first_turn(occurrence_id: int) -> int:
     return int(turn)
 
 
-def _batches(occurrence_id: int, registrations: list[tuple[int, PushService]]) -> list[Batch]:
-    ids: dict[PushService, list[int]] = defaultdict(list)
-    for registration_id, service in registrations:
-        ids[service].append(registration_id)
+def _write_batches(occurrence_id: int, ids: Mapping[PushService, Sequence[int]]) -> None:
     slices = [
         (service, ids[service][start : start + BATCH_SIZE])
         for service in ids
         for start in range(0, len(ids[service]), BATCH_SIZE)
     ]
-    first_turn = _first_turn(occurrence_id)
-    return [
-        Batch(
-            occurrence_id=occurrence_id,
-            push_service=service,
-            registration_ids=registration_ids,
-            targeted=len(registration_ids),
-            turn=first_turn + position,
-        )
+    if not slices:
+        return
+    turn = _first_turn(occurrence_id)
+    rows = [
+        (occurrence_id, service.value, id_array(registration_ids), len(registration_ids), turn + position)
         for position, (service, registration_ids) in enumerate(slices)
     ]
+    with connection.cursor() as cursor:
+        # the ORM adapts every id of an array by itself: 2.7 us a device
+        cursor.executemany(
+            "INSERT INTO messaging_batch (occurrence_id, push_service, registration_ids, targeted, turn, state, tries, "
+            "attempt, begun, owner, accepted, failed, skipped) "
+            "VALUES (%s, %s, %s::bigint[], %s, %s, 'waiting', 0, 0, 0, '', 0, 0, 0)",
+            rows,
+        )
