@@ -183,33 +183,48 @@ class AttributeColumn:
 
     path: tuple[str, ...]
 
-    _TEXT = "(r.attributes #>> %s::text[])"
+    @property
+    def _value(self) -> str:
+        """The JSON value. Arrows instead of `#>`: a third of the time."""
+        return f"(r.attributes{' -> %s::text' * len(self.path)})"
+
+    @property
+    def _text(self) -> str:
+        """The value as text; NULL for JSON's null."""
+        return f"(r.attributes{' -> %s::text' * (len(self.path) - 1)} ->> %s::text)"
 
     def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
         """By containment, which the index on attributes serves; its own condition stands first."""
         holding = [self._holding(spelling) for option in options for spelling in _spellings(option)]
         either = " OR ".join(["r.attributes @> %s::jsonb"] * len(holding))
         if negated:
-            return f"{self._TEXT} IS NOT NULL AND NOT ({either})", [list(self.path), *holding]
+            return f"{self._text} IS NOT NULL AND NOT ({either})", [*self.path, *holding]
         return f"r.attributes <> '{{}}'::jsonb AND ({either})", [*holding]
 
     def ordered(self, operator: Operator, value: Literal) -> SqlParts:
-        """Numbers with numbers, texts with texts. CASE, because AND promises no order and the cast must not fail."""
+        """Numbers with numbers, texts with texts. CASE, because AND promises no order and a cast must not fail.
+
+        Asking for the type first spares numbers the regular expression: 1.1 s against 5.3 s for a million.
+        """
         if isinstance(value.value, bool):
             raise _no_order(value, "TRUE and FALSE")
-        path, number = list(self.path), _number(value)
+        number, compared = _number(value), f"{operator.value} %s"
         if number is None:
-            return f'{self._TEXT} COLLATE "C" {operator.value} %s', [path, _text(value)]
-        case = f"CASE WHEN {self._TEXT} ~ {_SQL_NUMBER} THEN {self._TEXT}::numeric {operator.value} %s END"
-        return case, [path, path, number]
+            return f'{self._text} COLLATE "C" {compared}', [*self.path, _text(value)]
+        spelled = f"CASE WHEN {self._text} ~ {_SQL_NUMBER} THEN {self._text}::numeric {compared} END"
+        return (
+            f"CASE jsonb_typeof({self._value}) WHEN 'number' THEN {self._value}::numeric {compared} "
+            f"WHEN 'string' THEN {spelled} END",
+            [*self.path, *self.path, number, *self.path, *self.path, number],
+        )
 
     def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
         """By the value as text."""
-        return f"{self._TEXT} {'NOT LIKE' if negated else 'LIKE'} %s", [list(self.path), _like(pattern)]
+        return f"{self._text} {'NOT LIKE' if negated else 'LIKE'} %s", [*self.path, _like(pattern)]
 
     def is_null(self, *, negated: bool) -> SqlParts:
         """JSON's null counts as missing."""
-        return f"{self._TEXT} IS {'NOT ' if negated else ''}NULL", [list(self.path)]
+        return f"{self._text} IS {'NOT ' if negated else ''}NULL", [*self.path]
 
     def _holding(self, spelling: str) -> str:
         """The smallest JSON object that has this value at the path."""
