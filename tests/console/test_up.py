@@ -100,7 +100,7 @@ def test_sigterm_in_mid_campaign_ends_everything_and_doubles_nobody(tmp_path: Pa
 def test_sigkill_leaves_no_process_behind(tmp_path: Path) -> None:
     with clarion(tmp_path) as (process, _port):
         family = descendants_of(process.pid)
-        assert len(family) >= 10
+        assert len(family) >= 8
         process.kill()
         began = time.monotonic()
         with contextlib.suppress(AssertionError):
