@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
+from console.views import api_docs
 from devices.api.envelope import endpoint
 from messaging.api import email_views
 
@@ -29,6 +30,7 @@ rest: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("<application_id:application_id>/<str:api_key>/", include(rest)),
+    path("api/openapi.json", api_docs.openapi_json, name="openapi"),
     path("api/", include(rest)),
     path("admin/", admin.site.urls),
     path("", include("console.page_urls")),

@@ -121,6 +121,12 @@ class MessageStatusAnswer(msgspec.Struct, rename="camel"):
     status: Annotated[str, described("", "SCHEDULED", enum=[*_STATUSES, "scheduled"])]
 
 
+class EmailTemplateBody(msgspec.Struct, rename="kebab"):
+    """An e-mail from a template of the hosted original."""
+
+    template_name: Annotated[str | None, described("", "welcome")] = None
+
+
 class SubscribedAnswer(msgspec.Struct, rename="camel"):
     """A polling subscription."""
 

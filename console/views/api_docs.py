@@ -1,0 +1,16 @@
+"""The REST API's document: as JSON for tools, as a page for people."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from messaging.api.openapi import document
+
+
+@require_safe
+def openapi_json(request: HttpRequest) -> HttpResponse:
+    """The document, for anybody: it holds nothing that the source code does not."""
+    headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=300"}
+    return JsonResponse(document(settings.VERSION, settings.PUBLIC_URL), headers=headers)

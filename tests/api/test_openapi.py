@@ -1,0 +1,99 @@
+"""The document says what the server does: every address and method, nothing else, and all limits and codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.test import Client
+from django.urls import URLPattern, URLResolver
+
+from console.urls import rest
+from messaging.api.shapes import MAX_HEADERS, MAX_SINGLECAST
+from tests.api.conftest import Api
+
+#: stands for any part of an address
+ANY = "{}"
+EXAMPLES = {"os": "IOS", "name": "default", "channel": "news"}
+
+
+@pytest.fixture
+def document(client: Client, db: None) -> Any:
+    """As anybody gets it."""
+    response = client.get("/api/openapi.json")
+    assert response.status_code == 200
+    return response.json()
+
+
+def routes(patterns: list[URLPattern | URLResolver], above: str = "/") -> Iterator[str]:
+    """Every address below the prefix, captured parts as `{}`."""
+    for pattern in patterns:
+        address = above + re.sub(r"<[^>]+>", ANY, str(pattern.pattern))
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, address)
+        else:
+            yield address
+
+
+def test_it_is_openapi_3_1(document: Any) -> None:
+    assert document["openapi"] == "3.1.0"
+    schemathesis.openapi.from_dict(document).validate()
+
+
+def test_every_address_stands_in_it(document: Any, api: Api) -> None:
+    def is_served(address: str) -> bool:
+        return api.client.options(api.account.prefix + address.replace(ANY, "any")).status_code == 200
+
+    served = {address for address in routes(rest) if is_served(address)}
+
+    assert {re.sub(r"\{\w+\}", ANY, path) for path in document["paths"]} == served
+
+
+def test_methods_are_those_the_server_takes(document: Any, api: Api) -> None:
+    for path, operations in document["paths"].items():
+        address = re.sub(r"\{(\w+)\}", lambda match: EXAMPLES.get(match[1], "any"), path)
+        allowed = set(api.client.options(api.account.prefix + address).headers["Allow"].lower().split(", "))
+
+        assert allowed - {"head", "options"} == set(operations), path
+
+
+def test_both_forms_of_the_prefix_are_named(document: Any) -> None:
+    assert [server["url"].removeprefix("http://localhost:8000") for server in document["servers"]] == [
+        "/{applicationId}/{apiKey}",
+        "https://{host}/api",
+    ]
+
+
+def test_limits_are_those_of_the_parser(document: Any) -> None:
+    publish = document["components"]["schemas"]["PublishBody"]["properties"]
+
+    assert publish["pushSinglecast"]["maxItems"] == MAX_SINGLECAST
+    assert publish["headers"]["maxProperties"] == MAX_HEADERS
+
+
+def test_refusals_of_publish_name_the_vendors_codes(document: Any) -> None:
+    responses = document["paths"]["/messaging/{name}"]["post"]["responses"]
+    codes = {
+        int(code)
+        for response in responses.values()
+        for code in response["content"]["application/json"].get("examples", {})
+    }
+
+    assert {2002, 3064, 5003, 5007, 5030, 8000} <= codes
+
+
+def test_every_reference_leads_somewhere(document: Any) -> None:
+    names = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
+
+    assert names
+    assert set(names) == set(document["components"]["schemas"])
+
+
+def test_every_operation_has_an_id_of_its_own(document: Any) -> None:
+    ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+
+    assert len(ids) == len(set(ids))
