@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 
+from devices.models import Application
 from devices.push_services import PushService
-from messaging import pacing
+from messaging import batches, fanout, pacing
 from messaging.ledger import ledger_of
 from messaging.models import Lane, Pace
 from messaging.pacing import Bucket, LanePace, Limit, MessagePace, Pacer, heed, limits_of, slow_down, take
@@ -186,6 +187,21 @@ def test_a_lane_that_hits_the_quota_is_slowed_down_and_loses_nobody(stage: Stage
     assert (ledger.targeted, ledger.accepted) == (41, 41)
     assert stage.reached() == tokens(devices)
     assert Pace.objects.get().share == 0.5
+
+
+def test_a_claimed_batch_knows_the_limits_of_its_lane_and_message(stage: Stage) -> None:
+    Application.objects.update(is_simulated=False)
+    stage.devices(1)
+    occurrence = stage.start("ANDROID", requests_per_second=40)
+    fanout.plan_next_page()
+
+    batch = batches.claim("tester")
+
+    assert batch is not None
+    assert batch.limits == (
+        Limit(f"lane/{stage.application.pk}/fcm", pacing.FCM_PER_SECOND, has_ramp=True),
+        Limit(f"message/{occurrence.message_id}", 40, of_message=True),
+    )
 
 
 def test_two_processes_send_a_limited_message_at_its_limit_together(stage: Stage) -> None:
