@@ -7,6 +7,7 @@ one transaction and therefore heard together.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -102,7 +103,7 @@ def _notify(channel: str, payload: str) -> None:
 
 
 async def listen() -> AsyncIterator[BusEvent]:
-    """Everything said from now on, `Listening` first. Raises psycopg.Error when the database goes away."""
+    """Everything said from now on, `Listening` first. Raises psycopg.Error or TimeoutError without the database."""
     parts: dict[str, list[str]] = {}
     parameters = {**database.connection_parameters(), "autocommit": True}
     async with await psycopg.AsyncConnection.connect(**parameters) as listener:
@@ -115,7 +116,8 @@ async def listen() -> AsyncIterator[BusEvent]:
                     yield _announcement(notify.payload)
                 elif (event := _assembled(parts, notify.payload)) is not None:
                     yield event
-            await listener.execute("SELECT 1")
+            async with asyncio.timeout(_QUIET_S):
+                await listener.execute("SELECT 1")
 
 
 def _announcement(payload: str) -> Announcement:

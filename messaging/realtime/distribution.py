@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 _LISTEN_AGAIN_S = 0.5
 #: a lost connection shows at once when the server ends it, and by the next question when the network does
-_DEAF_BEFORE_S = 15.0
+_DEAF_BEFORE_S = 25.0
 #: occurrences a gap is checked against
 _REMEMBERED = 20_000
 
@@ -42,7 +42,7 @@ class Distribution:
             try:
                 async for event in bus.listen():
                     self._heard.put_nowait(event)
-            except psycopg.Error as error:
+            except (psycopg.Error, TimeoutError) as error:
                 logger.warning("the bus is away: %s", type(error).__name__)
                 self._deaf_since = self._deaf_since or time.monotonic()
             await asyncio.sleep(_LISTEN_AGAIN_S)

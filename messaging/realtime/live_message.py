@@ -74,7 +74,7 @@ def wire_object(occurrence: Occurrence) -> dict[str, object]:
         "pushBroadcast": message.push_broadcast,
         "publishPolicy": None if policy is PublishPolicy.BOTH else policy.value,
         "templateValues": None,
-        "query": None,
+        "query": message.segment_query or None,
         "publishAt": 0 if message.publish_at is None else timestamps.to_wire(message.publish_at),
         "repeatEvery": 0 if message.repeat_every is None else int(message.repeat_every.total_seconds()),
         "repeatExpiresAt": 0 if message.repeat_expires_at is None else timestamps.to_wire(message.repeat_expires_at),

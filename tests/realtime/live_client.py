@@ -88,7 +88,6 @@ class LiveClient:
             self.socket.settimeout(max(0.001, give_up_at - time.monotonic()))
             received = self.socket.recv(65_536)
             if not received:
-                self.is_open = False
                 raise ConnectionError("the server closed the connection")
             self._frames.receive_data(received)
             for event in self._frames.events():
@@ -115,7 +114,7 @@ class LiveClient:
             while True:
                 self.next_packet(timeout_s)
         except ConnectionError:
-            return
+            self.is_open = False
 
     def close(self) -> None:
         """Leave without a word."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+import urllib.error
 from collections.abc import Iterator
 
 import pytest
 from django.db import connection
 
+from console import postgres
+from tests.postgres_plugin import DATA_DIR
 from tests.realtime.conftest import Live
 from tests.realtime.stack import Stack, free_ports, wait_until
 
@@ -155,3 +159,27 @@ def end_every_connection() -> None:
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def test_subscribers_outlive_a_restart_of_the_database(live: Live) -> None:
+    if os.environ.get("DATABASE_URL"):
+        pytest.skip("the database is not ours to restart")
+    client = live.client()
+    client.subscribe("MESSAGES")
+    connection.close()
+
+    postgres.stop(DATA_DIR)
+    postgres.ensure_running(DATA_DIR, durable=False)
+    wait_until(lambda: is_published(live, "after the restart"), "the web server")
+
+    assert client.next_content(20)["message"] == "after the restart"
+    assert client.is_silent(1.0)
+
+
+def is_published(live: Live, message: str) -> bool:
+    try:
+        live.publish(message)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    return True
