@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 import messaging.api_models  # noqa: F401  # tables that Django is to find here
 import messaging.template_models  # noqa: F401
@@ -129,6 +129,8 @@ class Occurrence(models.Model):
                 fields=["id"], condition=Q(closed_at__isnull=True) & ~Q(state="scheduled"), name="occurrence_open"
             ),
             models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="occurrence_closed"),
+            # what went out in the last minute, for polling subscribers
+            models.Index(Coalesce("claimed_at", "closed_at"), name="occurrence_fired"),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models import Q
+from django.db.models.functions import Coalesce, Now
 
 from devices.channels import channel_name, ensure_channels
 from devices.conditions import InvalidCondition
@@ -73,15 +74,15 @@ def poll(application: Application, channel: str, subscription_id: str) -> list[P
         )
         if subscription is None:
             raise UnknownSubscription()
-        recent = list(_recent(subscription))
+        recent = _recent(subscription)
         PollingSubscription.objects.filter(pk=subscription.pk).update(
             given=[occurrence.pk for occurrence in recent], polled_at=Now()
         )
-    fresh = [occurrence for occurrence in recent if occurrence.pk not in set(subscription.given)]
+    given = set(subscription.given)
     return [
-        PolledMessage(occurrence.message, occurrence.claimed_at)
-        for occurrence in fresh
-        if occurrence.claimed_at is not None and _is_wanted(subscription, occurrence.message)
+        PolledMessage(occurrence.message, occurrence.due_at)
+        for occurrence in recent
+        if occurrence.pk not in given and _is_wanted(subscription, occurrence.message)
     ]
 
 
@@ -91,19 +92,23 @@ def forget_unused() -> None:
 
 
 def _recent(subscription: PollingSubscription) -> list[Occurrence]:
-    """Firings of the last minute in the channel since the subscription began."""
+    """Firings of the last minute in the channel since the subscription began.
+
+    One whose pushes were skipped, because those of the firing before were not done, is news all the same.
+    """
     fired = (
         Occurrence.objects.select_related("message")
+        .annotate(fired_at=Coalesce("claimed_at", "closed_at"))
         .filter(
+            Q(claimed_at__isnull=False) | Q(state=OccurrenceState.SKIPPED, skip_reason="overlap"),
             message__channel=subscription.channel_id,
-            claimed_at__gt=Now() - MESSAGES_LAST,
-            claimed_at__gte=subscription.created_at,
+            fired_at__gt=Now() - MESSAGES_LAST,
+            fired_at__gte=subscription.created_at,
             retry_no=0,  # sending again to failed devices is no news to subscribers
         )
         .exclude(message__publish_policy=PublishPolicy.PUSH)
-        .exclude(state=OccurrenceState.SKIPPED)
     )
-    return list(fired.order_by("claimed_at", "id"))
+    return list(fired.order_by("fired_at", "id"))
 
 
 def _is_wanted(subscription: PollingSubscription, message: Message) -> bool:

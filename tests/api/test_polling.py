@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from devices.models import ApiKey
 from messaging.api_models import PollingSubscription
-from messaging.models import Occurrence
+from messaging.models import Message, Occurrence
 from messaging.polling import forget_unused
 from messaging.ticker import claim_due
 from tests.api.conftest import Api
@@ -72,6 +74,23 @@ def test_delayed_message_comes_at_its_time(api: Api) -> None:
     claim_due()
 
     assert [message["data"] for message in poll(api, subscription_id)] == ["later"]
+
+
+def test_firing_whose_pushes_were_skipped_is_given(api: Api) -> None:
+    subscription_id = subscribe(api)
+    publish(api, "overlap")
+    Occurrence.objects.update(state="skipped", skip_reason="overlap", claimed_at=None, closed_at=Now())
+
+    assert len(poll(api, subscription_id)) == 1
+
+
+def test_message_cancelled_before_its_time_is_not_given(api: Api) -> None:
+    subscription_id = subscribe(api)
+    message_id = publish(api, "later", publishAt=4_102_444_800_000)
+
+    api.delete(f"/messaging/{message_id}")
+
+    assert poll(api, subscription_id) == []
 
 
 def test_messages_older_than_a_minute_are_not_given(api: Api) -> None:
@@ -136,3 +155,21 @@ def test_subscriptions_nobody_asks_for_are_forgotten(api: Api) -> None:
     forget_unused()
 
     assert str(PollingSubscription.objects.get().subscription_id).upper() == kept
+
+
+def test_polling_reads_an_index_and_not_every_firing_ever(api: Api) -> None:
+    subscription_id = subscribe(api)
+    publish(api, "repeated for years")
+    message, long_ago = Message.objects.get(), datetime(2020, 1, 1, tzinfo=UTC)
+    Occurrence.objects.bulk_create(
+        Occurrence(message=message, n=n, due_at=long_ago, claimed_at=long_ago, closed_at=long_ago)
+        for n in range(2, 5_000)
+    )
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as queries:
+        poll(api, subscription_id)
+        (reading,) = [query["sql"] for query in queries if "fired_at" in query["sql"]]
+        cursor.execute("ANALYZE messaging_occurrence")
+        cursor.execute("EXPLAIN " + reading.replace("%", "%%"))
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "occurrence_fired" in plan
