@@ -23,6 +23,7 @@ run: .venv/run-ready
 # to allow, and that would hide real mistakes in the other tests.
 test: lint
 	.ci/chromium.sh
+	tests/realtime/sdk/install.sh
 	$(PYTEST) --ignore=tests/e2e
 	DJANGO_ALLOW_ASYNC_UNSAFE=true $(PYTEST) tests/e2e
 

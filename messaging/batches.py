@@ -16,7 +16,7 @@ from messaging.models import InDoubtPolicy, OccurrenceState
 from messaging.providers.base import Target
 
 #: a batch whose owner shows no sign of life for this long is taken by another (reliability.md P13)
-LEASE_S = 45.0
+LEASE_S = 30.0
 
 
 class Steering(Enum):

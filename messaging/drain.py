@@ -16,7 +16,7 @@ from messaging import batches, closing, fanout, feedback, heartbeat, lanes, metr
 from messaging.batch_run import BatchRun, OnWire
 from messaging.batches import Steering
 from messaging.errors import InvalidPushHeader
-from messaging.guard import DropGuard
+from messaging.lane_watch import UNREACHABLE_WAIT_S, LaneWatch
 from messaging.models import DeliveryOutcome
 from messaging.personalisation import CannotPersonalise
 from messaging.providers.base import (
@@ -51,8 +51,6 @@ _TEND_EVERY_S = 1.0
 _MOST_BATCHES = 32
 _CLAIM_EVERY_S = 0.1
 _PLAN_EVERY_S = 0.05
-#: for a push service or token endpoint that cannot be reached and names no wait
-_UNREACHABLE_WAIT_S = 30.0
 
 _NO_ANSWER = PushOutcome(kind=OutcomeKind.IN_DOUBT, reason="in_doubt", detail="The push service did not answer.")
 
@@ -69,15 +67,12 @@ class Drain:
         self._group = os.environ.get("CLARION_WORKER_GROUP", "")
         self._owner = f"{self._group}/{os.getpid()}/{next(_numbers)}"
         self._runs: list[BatchRun] = []
+        self._watch = LaneWatch(self._runs)
         self._on_wire: dict[int, OnWire] = {}
         self._claim_at = self._plan_at = 0.0
         self._stop_at = time.monotonic() + _RUN_FOR_S
         self._tended_at = time.monotonic()
-        self._guards: dict[Provider, DropGuard] = {}
-        self._authorizations: dict[Provider, int] = {}
         self._proven: set[tuple[int, Provider]] = set()
-        self._noted: dict[tuple[Provider, str], float] = {}
-        self._blocked_origins: dict[tuple[Provider, str], float] = {}  #: until, on the monotonic clock
         self._pacer = pacing.Pacer()
         self._counter = metrics.OutcomeCounter()
 
@@ -150,7 +145,7 @@ class Drain:
             lanes.pause(batch.application_pk, batch.push_service, str(fault))
             batches.release(batch)
         except ProviderUnavailable as trouble:
-            lanes.throttle(batch.application_pk, batch.push_service, trouble.retry_after_s or _UNREACHABLE_WAIT_S)
+            lanes.throttle(batch.application_pk, batch.push_service, trouble.retry_after_s or UNREACHABLE_WAIT_S)
             batches.release(batch)
         except (PayloadTooLarge, InvalidPushHeader) as error:
             reason = type(error).__name__
@@ -163,13 +158,12 @@ class Drain:
         begun = [] if batch.may_resend else [pk for pk in ids if pk <= batch.begun]
         fresh = set(ids).difference(begun)
         targets = batches.targets(batch, list(fresh))
-        run = BatchRun(batch, sender, targets, self._guards.setdefault(sender.provider, DropGuard()))
+        run = BatchRun(batch, sender, targets, self._watch.guard_of(sender.provider))
         for pk in begun:
             run.finish(Result(pk, DeliveryOutcome.UNKNOWN, "Interrupted"))
         for missing in fresh.difference(target.registration_id for target in targets):
             run.finish(Result(missing, DeliveryOutcome.UNREGISTERED))
-        for origin, lane in lanes.statuses(batch.application_pk, batch.push_service).items():
-            self._blocked_origins[sender.provider, origin] = time.monotonic() + lane.wait_s
+        self._watch.look_at(run)
         self._runs.append(run)
 
     def _close_unsent(self, batch: batches.ClaimedBatch, results: list[Result]) -> None:
@@ -203,7 +197,7 @@ class Drain:
             self._pacer.used(run.batch.limits, run.on_wire - on_wire)
 
     def _send(self, run: BatchRun, target: Target) -> None:
-        if self._blocked_origins and (wait_s := self._origin_wait_s(run, target)):
+        if wait_s := self._watch.origin_wait_s(run, target):
             run.postpone(target, wait_s, tries=run.batch.tries)
             return
         key = next(_keys)
@@ -215,7 +209,7 @@ class Drain:
         except CannotPersonalise as error:
             run.finish(Result(target.registration_id, DeliveryOutcome.NOT_SENDABLE, error.reason, detail=str(error)))
             return
-        self._on_wire[key] = OnWire(run, target, self._authorizations.get(run.provider, 0))
+        self._on_wire[key] = OnWire(run, target, self._watch.authorization_of(run.provider))
         run.on_wire += 1
         run.provider.transport.submit(request)
 
@@ -225,11 +219,6 @@ class Drain:
             ahead = run.unsent[min(len(run.unsent), count + FLUSH_AT) - 1].registration_id
             batches.note_begun(run.batch, ahead)
             run.begun_through = ahead
-
-    def _origin_wait_s(self, run: BatchRun, target: Target) -> float:
-        """Seconds until the device's own push server takes requests again; 0 when it does now."""
-        until = self._blocked_origins.get((run.provider, run.provider.lane_key(target)), 0.0)
-        return max(0.0, until - time.monotonic())
 
     # answers
 
@@ -252,90 +241,9 @@ class Drain:
         run = sent.run
         run.on_wire -= 1
         outcome = provider.parse(answer)
-        guard = self._guards[provider]
-        guard.count(suspect=outcome.is_suspicious, unanswered=outcome.kind is OutcomeKind.IN_DOUBT)
         if outcome.kind is OutcomeKind.ACCEPTED:
             self._proven.add((run.batch.occurrence_id, provider))
-            run.settle(sent.target, outcome)
-            self._note(run, accepted=True)
-        elif outcome.kind is OutcomeKind.REAUTH:
-            self._reauthorize(sent, outcome)
-        elif outcome.kind is OutcomeKind.PAUSE:
-            self._pause(sent, outcome)
-        else:
-            run.settle(sent.target, outcome)
-            self._note(run, failure=outcome.reason)
-            if outcome.whole_lane or guard.is_silent:
-                self._throttle(run, sent.target, outcome)
-        if guard.has_tripped:
-            self._trip(run, outcome)
-
-    def _note(self, run: BatchRun, *, accepted: bool = False, failure: str = "") -> None:
-        """Keep the lane's lights true without a write per answer."""
-        now = time.monotonic()
-        key = (run.provider, "accepted" if accepted else "failed")
-        if now - self._noted.get(key, -60.0) >= 5.0:
-            self._noted[key] = now
-            lanes.note_answers(run.batch.application_pk, run.batch.push_service, accepted=accepted, failure=failure)
-
-    def _reauthorize(self, sent: OnWire, outcome: PushOutcome) -> None:
-        """Renew the access token once; requests that carried the old one are simply sent again."""
-        run, provider = sent.run, sent.run.provider
-        generation = self._authorizations.get(provider, 0)
-        if sent.authorization == generation:
-            if generation >= 1:
-                self._pause(sent, outcome)
-                return
-            try:
-                provider.authorize(refused=True)
-            except (CredentialFault, ProviderUnavailable) as fault:
-                self._stop_lane(run, str(fault), pause=isinstance(fault, CredentialFault))
-            else:
-                self._authorizations[provider] = generation + 1
-        run.unsent.appendleft(sent.target)
-
-    def _pause(self, sent: OnWire, outcome: PushOutcome) -> None:
-        """Stop the lane. The device has no outcome, so it stays pending with the rest of its batch."""
-        run = sent.run
-        run.unsent.appendleft(sent.target)
-        if run.is_stopped:
-            return  # by the first of many equal answers
-        logger.warning("lane paused: %s %s", run.batch.push_service.label, outcome.reason)
-        self._note(run, failure=outcome.reason)
-        words = f"{run.batch.push_service.label} refused the credential: {outcome.reason}"
-        self._stop_lane(run, f"{words}. {outcome.detail}".strip(), pause=True)
-
-    def _throttle(self, run: BatchRun, target: Target, outcome: PushOutcome) -> None:
-        origin = run.provider.lane_key(target)
-        wait_s = outcome.retry_after_s or _UNREACHABLE_WAIT_S
-        pacing.heed(run.batch.application_pk, run.batch.push_service, outcome)
-        lanes.throttle(run.batch.application_pk, run.batch.push_service, wait_s, origin=origin)
-        if origin:
-            self._blocked_origins[run.provider, origin] = time.monotonic() + wait_s
-        else:
-            self._halt(run.provider)
-
-    def _trip(self, run: BatchRun, outcome: PushOutcome) -> None:
-        share = self._guards.pop(run.provider).share
-        self._guards[run.provider] = DropGuard()
-        self._stop_lane(
-            run,
-            f"{share:.0%} of the answers were {outcome.reason}: no device was deactivated. "
-            "Check the environment (sandbox or production), the topic and the account.",
-            pause=True,
-        )
-
-    def _stop_lane(self, run: BatchRun, reason: str, *, pause: bool) -> None:
-        if pause:
-            lanes.pause(run.batch.application_pk, run.batch.push_service, reason)
-        else:
-            lanes.throttle(run.batch.application_pk, run.batch.push_service, _UNREACHABLE_WAIT_S)
-        self._halt(run.provider)
-
-    def _halt(self, provider: Provider) -> None:
-        for run in self._runs:
-            if run.provider is provider:
-                run.is_stopped = True
+        self._watch.judge(sent, outcome)
 
     # writing
 
@@ -389,6 +297,7 @@ class Drain:
                 run.finish_unsent(DeliveryOutcome.CANCELLED, "")
             elif steering is Steering.PAUSED or run.life_s <= 0:
                 run.is_stopped = True
+        self._watch.heed_closed_lanes()
 
     def _abandon(self) -> None:
         """Give up on requests that still queue behind hanging ones: the next drain begins with new connections."""

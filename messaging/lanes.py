@@ -3,8 +3,8 @@ does not forget that a credential is refused or that a service asked to wait."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.db import connection
 from django.db.models.functions import Now
@@ -38,6 +38,20 @@ def statuses(application_pk: int, push_service: PushService) -> dict[str, LaneSt
             origin: LaneStatus(LaneState(state), wait_s if wait_s is not None else PAUSED_LOOK_AGAIN_S)
             for origin, state, wait_s in cursor.fetchall()
         }
+
+
+def closed_among(of: Iterable[tuple[int, PushService]]) -> set[tuple[int, PushService]]:
+    """Those of the lanes (application, push service) that are paused or throttled as a whole."""
+    pairs = list(of)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT l.application_id, l.push_service FROM messaging_lane l "
+            "JOIN unnest(%s::bigint[], %s::text[]) AS held(application_id, push_service) "
+            "USING (application_id, push_service) WHERE l.origin = '' "
+            "AND (l.state = 'paused' OR (l.state = 'throttled' AND l.throttled_until > now()))",
+            [[pk for pk, _ in pairs], [service.value for _, service in pairs]],
+        )
+        return {(pk, PushService(service)) for pk, service in cursor.fetchall()}
 
 
 def pause(application_pk: int, push_service: PushService, reason: str, *, origin: str = "") -> None:
@@ -78,15 +92,6 @@ def note_answers(
         changes |= {"last_failed_at": Now(), "last_failure": failure[:64]}
     if changes:
         Lane.objects.filter(pk=lane.pk).update(**changes)
-
-
-def accepted_lately(application_pk: int, push_service: PushService) -> bool:
-    """Whether the push service took anything from this application in the last 24 hours (reliability.md 1.1)."""
-    return Lane.objects.filter(
-        application_id=application_pk,
-        push_service=push_service,
-        last_accepted_at__gt=Now() - timedelta(hours=24),
-    ).exists()
 
 
 def _lane(application_pk: int, push_service: PushService, origin: str) -> Lane:

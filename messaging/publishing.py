@@ -248,7 +248,7 @@ def series_of(message: Message) -> Series | None:
     """The firings of a repeated message; None when it fires once."""
     if message.repeat_every is None and not message.cron:
         return None
-    first = message.publish_at or message.occurrences.get(n=1, retry_no=0).due_at
+    first = message.occurrences.get(n=1, retry_no=0).due_at
     return Series(
         first=first,
         every=message.repeat_every,

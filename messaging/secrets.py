@@ -90,6 +90,7 @@ def store_credential(
             row.secret = encrypt(secret, context=_context(application, push_service))
             row.fingerprint = hashlib.sha256(secret).hexdigest()[:16]
             row.version += 1
+            row.checked_at, row.check_ok, row.check_detail = None, None, ""
             row.save()
             StoredAccessToken.objects.filter(credential=row).delete()
         for lane in Lane.objects.filter(application=application, push_service=push_service):

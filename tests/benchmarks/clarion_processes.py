@@ -20,7 +20,7 @@ from console.startup import collect_static, wait_for_web, web_server
 from devices.models import Application, Channel
 from devices.push_services import OsMask, PushService
 from messaging import database, heartbeat
-from messaging.models import Message, Occurrence
+from messaging.models import Lane, Message, Occurrence
 from messaging.publishing import Publisher, PublishRequest, publish
 from messaging.secrets import store_credential
 from messaging.simulators.accounts import demo_accounts
@@ -76,6 +76,8 @@ def application_with_credentials(provider: StandIn) -> Application:
     accounts = demo_accounts(provider.folder, {"google_token": f"{provider.url}/token"})
     for service in (PushService.APNS, PushService.FCM, PushService.WEBPUSH):
         store_credential(application, service, accounts[service.value])
+    # without FCM's quota, which lets no more than 10,000 a second out and ramps up for a minute
+    Lane.objects.create(application=application, push_service=PushService.FCM, requests_per_second=0)
     return application
 
 

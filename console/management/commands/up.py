@@ -18,7 +18,7 @@ from console.processes import Child, stop_all
 from console.stopping import stop_on_signals
 from devices.models import Application
 
-_STOP_S = 15.0
+_STOP_S = 13.0
 
 
 class Command(BaseCommand):
@@ -49,7 +49,9 @@ class Command(BaseCommand):
         finally:
             if children:
                 self.stdout.write("Stopping …")
-            stop_all(list(reversed(children)), _STOP_S)
+            # The simulators last: requests that are on the wire must still be answered
+            stop_all([child for child in reversed(children) if child.name != "simulators"], _STOP_S)
+            stop_all([child for child in children if child.name == "simulators"], 2.0)
             connections.close_all()
             postgres.stop(settings.DATA_DIR)
 
