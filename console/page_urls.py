@@ -6,7 +6,19 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console import audit  # noqa: F401  # its receivers record sign-ins from the first request on
-from console.views import account, compose, control, dashboard, devices, health, home, messages, metrics, providers
+from console.views import (
+    account,
+    compose,
+    control,
+    dashboard,
+    devices,
+    health,
+    home,
+    keys,
+    messages,
+    metrics,
+    providers,
+)
 
 application_urls = [
     path("", dashboard.overview, name="dashboard"),
@@ -27,14 +39,22 @@ application_urls = [
     path("messages/<uuid:message_id>/stop/", control.stop, name="message_stop"),
     path("messages/<uuid:message_id>/retry/", control.retry, name="message_retry"),
     path("devices/", devices.list_devices, name="device_list"),
+    path("devices/<int:registration_pk>/deactivate/", devices.deactivate, name="device_deactivate"),
+    path("keys/", keys.list_keys, name="keys"),
+    path("keys/<int:key_id>/revoke/", keys.revoke_key, name="key_revoke"),
     path("providers/", providers.list_providers, name="providers"),
     path("providers/lanes/<int:lane_id>/resume/", providers.resume_lane, name="lane_resume"),
+    path("providers/<str:service>/pause/", providers.pause_lane, name="lane_pause"),
+    path("providers/<str:service>/pace/", providers.set_pace, name="lane_pace"),
+    path("providers/<str:service>/check/", providers.check, name="credential_check"),
+    path("providers/<str:service>/credential/", providers.set_credential, name="credential"),
 ]
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/", account.Account.as_view(), name="account"),
     path("health", health.health, name="health"),
     path("metrics", metrics.metrics, name="metrics"),
     path("apps/<uuid:application_id>/", include(application_urls)),

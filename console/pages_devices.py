@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from devices.models import Application, DeviceRegistration, RegistrationState, Subscription
 from devices.push_services import Os, PushService
+from messaging.credential_check import KeyAge, key_age
 from messaging.models import Lane, LaneState, ProviderCredential
 
 PAGE_LENGTH = 50
@@ -61,6 +62,21 @@ class ProviderView:
     service: PushService
     credential: ProviderCredential | None
     lanes: list[Lane]
+
+    @property
+    def age(self) -> KeyAge | None:
+        """How old the credential is, and what is known of its end."""
+        return key_age(self.credential) if self.credential is not None else None
+
+    @property
+    def lane(self) -> Lane | None:
+        """The lane of the whole push service, which people control; None before its first request."""
+        return next((lane for lane in self.lanes if not lane.origin), None)
+
+    @property
+    def is_paused(self) -> bool:
+        """Nothing leaves through the push service."""
+        return self.lane is not None and self.lane.state == LaneState.PAUSED
 
     @property
     def light(self) -> str:

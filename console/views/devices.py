@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models.functions import Now
 from django.http import HttpResponse
-from django.views.decorators.http import require_GET
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
 
+from console import audit
 from console.access import application_view
 from console.htmx import ConsoleRequest, render_page_or_partial
 from console.pages_devices import DeviceFilter, device_page
 from console.query import choice_of, number_of
-from devices.models import RegistrationState
+from devices.models import DeviceRegistration, RegistrationState
 from devices.push_services import Os
 
 
@@ -40,3 +46,29 @@ def list_devices(request: ConsoleRequest) -> HttpResponse:
             "query": urlencode(query),
         },
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@application_view
+def deactivate(request: ConsoleRequest, registration_pk: int) -> HttpResponse:
+    """Ask for the reason, then send nothing more to a device until its app registers again."""
+    device = get_object_or_404(DeviceRegistration, application=request.application, pk=registration_pk)
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()[:64]
+    if request.method != "POST" or not reason:
+        context = {"device": device, "error": "Say why." if request.method == "POST" else ""}
+        return render(request, "console/deactivate.html", context)
+    if not request.may_send:
+        raise PermissionDenied
+    with transaction.atomic():
+        active = DeviceRegistration.objects.filter(pk=device.pk, state=RegistrationState.ACTIVE)
+        if active.update(state=RegistrationState.GONE, gone_reason=reason, gone_at=Now()):
+            audit.record(
+                request,
+                "device.deactivate",
+                device.device_id,
+                application=request.application,
+                before={"state": device.state},
+                after={"state": RegistrationState.GONE, "because": reason},
+            )
+    messages.success(request, f"{device.device_id} gets nothing more until its app registers again.")
+    return redirect("device_list", request.application.application_id)

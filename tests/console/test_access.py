@@ -14,9 +14,9 @@ from django.urls import URLPattern
 from console import page_urls
 from devices.models import Application
 from devices.push_services import PushService
-from messaging.models import Lane
+from messaging.models import Lane, ProviderCredential
 from tests.console.rows import PASSWORD, address, make_message, make_sending
-from tests.factories import make_application
+from tests.factories import make_api_key, make_application, make_registration
 
 #: route below /apps/<id>/ -> method; a route that is missing here fails the test
 ROUTES = {
@@ -38,11 +38,21 @@ ROUTES = {
     "messages/<uuid:message_id>/stop/": "post",
     "messages/<uuid:message_id>/retry/": "post",
     "devices/": "get",
+    "devices/<int:registration_pk>/deactivate/": "get",
+    "keys/": "get",
+    "keys/<int:key_id>/revoke/": "get",
     "providers/": "get",
     "providers/lanes/<int:lane_id>/resume/": "post",
+    "providers/<str:service>/pause/": "post",
+    "providers/<str:service>/pace/": "post",
+    "providers/<str:service>/check/": "post",
+    "providers/<str:service>/credential/": "get",
 }
+#: pages for administrators; a member is refused
+ADMINISTRATION = {"keys/", "keys/<int:key_id>/revoke/", "providers/<str:service>/credential/"}
 
 
+WITH_IDS = [(route, method) for route, method in ROUTES.items() if "<int:" in route or "<uuid:" in route]
 #: what only a person who may send can do
 ACTIONS = [
     "messages/<uuid:message_id>/cancel/",
@@ -51,15 +61,32 @@ ACTIONS = [
     "messages/<uuid:message_id>/stop/",
     "messages/<uuid:message_id>/retry/",
     "providers/lanes/<int:lane_id>/resume/",
+    "providers/<str:service>/pause/",
+    "providers/<str:service>/pace/",
+    "providers/<str:service>/check/",
 ]
 
 
 def filled_route(route: str, application: Application) -> str:
-    """The route with ids of the application's own message and lane."""
+    """The route with ids of the application's own message, lane, device and key."""
     message = make_message(application)
     make_sending(message)
     lane, _ = Lane.objects.get_or_create(application=application, push_service=PushService.FCM)
-    return route.replace("<uuid:message_id>", str(message.message_id)).replace("<int:lane_id>", str(lane.pk))
+    if "<str:service>" in route:
+        defaults = {"secret": bytes(32), "fingerprint": "0" * 16}
+        ProviderCredential.objects.get_or_create(
+            application=application, push_service=PushService.FCM, defaults=defaults
+        )
+    ids = {
+        "<uuid:message_id>": message.message_id,
+        "<int:lane_id>": lane.pk,
+        "<str:service>": "fcm",
+        "<int:registration_pk>": make_registration(application).pk,
+        "<int:key_id>": make_api_key(application)[0].pk,
+    }
+    for name, filled in ids.items():
+        route = route.replace(name, str(filled))
+    return route
 
 
 def test_every_address_of_an_application_has_a_case() -> None:
@@ -74,6 +101,9 @@ def test_a_member_reaches_their_own_application(
 ) -> None:
     response = getattr(page, method)(address(application, filled_route(route, application)))
 
+    if route in ADMINISTRATION:
+        assert response.status_code == 403
+        return
     assert response.status_code in (200, 302)
     assert not response.headers.get("Location", "").startswith("/login/")
     assert response["Cache-Control"] == "no-store"
@@ -91,10 +121,11 @@ def test_another_application_answers_as_if_absent(page: Client, db: None, route:
     assert re.sub(rb"[A-Za-z0-9]{64}", b"", foreign.content) == re.sub(rb"[A-Za-z0-9]{64}", b"", absent.content)
 
 
-@pytest.mark.parametrize(("route", "method"), [(route, method) for route, method in ROUTES.items() if "<" in route])
+@pytest.mark.parametrize(("route", "method"), WITH_IDS)
 def test_ids_of_another_application_are_absent_in_ones_own(
-    page: Client, application: Application, route: str, method: str
+    page: Client, application: Application, marketer: User, route: str, method: str
 ) -> None:
+    User.objects.filter(pk=marketer.pk).update(is_superuser=route in ADMINISTRATION)
     foreign_ids = filled_route(route, make_application("Somebody else's"))
 
     assert getattr(page, method)(address(application, foreign_ids)).status_code == 404
@@ -115,6 +146,15 @@ def test_a_person_who_may_not_send_cannot_steer_what_is_sent(
 
     for route in ACTIONS:
         assert page.post(address(application, filled_route(route, application))).status_code == 403
+
+
+@pytest.mark.parametrize("route", sorted(ADMINISTRATION))
+def test_an_administrator_reaches_what_members_do_not(
+    page: Client, application: Application, marketer: User, route: str
+) -> None:
+    User.objects.filter(pk=marketer.pk).update(is_superuser=True)
+
+    assert page.get(address(application, filled_route(route, application))).status_code == 200
 
 
 def test_a_post_without_csrf_token_is_refused(application: Application, marketer: User) -> None:

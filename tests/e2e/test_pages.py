@@ -17,6 +17,10 @@ OTHER_PAGES = (
     "messages/{moving}/confirm-cancel/",
     "messages/{moving}/confirm-stop/",
     "messages/{scheduled}/edit/",
+    "keys/",
+    "providers/fcm/credential/",
+    "providers/apns/credential/",
+    "devices/{device}/deactivate/",
     "messages/{done}/?service=fcm&outcome=gone&reason=UNREGISTERED",
     "compose/?from={done}",
     "messages/?status=failed",
@@ -46,10 +50,9 @@ def addresses(application: Application) -> dict[str, str]:
     moving = make_message(application, "Flash sale", push_broadcast=31)
     make_sending(moving)
     scheduled = application.messages.get(body="Tomorrow's cake")
-    return {
-        name: str(message.message_id)
-        for name, message in (("done", done), ("moving", moving), ("scheduled", scheduled))
-    }
+    messages = {"done": done, "moving": moving, "scheduled": scheduled}
+    device = application.registrations.all()[0]
+    return {name: str(message.message_id) for name, message in messages.items()} | {"device": str(device.pk)}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
