@@ -15,6 +15,8 @@ from messaging.models import (
     Lane,
     Message,
     Occurrence,
+    OutcomeCount,
+    Pace,
     ProviderCredential,
     StoredAccessToken,
     WorkerGroup,
@@ -133,3 +135,24 @@ class WorkerGroupAdmin(ReadOnlyAdmin[WorkerGroup]):
 
     list_display = ("name", "kind", "workers", "started_at", "seen_at")
     list_filter = ("kind",)
+
+
+@admin.register(Pace)
+class PaceAdmin(BoundedAdmin[Pace]):
+    """Token buckets; deleting one starts it afresh, with its ramp."""
+
+    list_display = ("key", "credit", "share", "asked_at", "busy_since")
+    search_fields = ("key",)
+    readonly_fields = ("key", "credit", "asked_at", "busy_since", "share", "slowed_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """The senders make them."""
+        return False
+
+
+@admin.register(OutcomeCount)
+class OutcomeCountAdmin(ReadOnlyAdmin[OutcomeCount]):
+    """The counters of /metrics."""
+
+    list_display = ("push_service", "outcome", "reason", "devices")
+    list_filter = ("push_service", "outcome")
