@@ -125,6 +125,11 @@ _FCM = {
         Fixer.MARKETER,
         "The detail names the field. If it is the token, the app must register again.",
     ),
+    "INVALID_ARGUMENT token": Explanation(
+        "FCM does not know such a token: it was cut, mistyped or made for another service.",
+        Fixer.DEVELOPER,
+        "The app must register again with the token Firebase gives it.",
+    ),
     "SENDER_ID_MISMATCH": Explanation(
         "The token belongs to another Firebase project than the service account.",
         Fixer.DEVELOPER,
@@ -149,6 +154,24 @@ _WNS = {
     "channelthrottled": _BUSY,
     "Domain Blocked": _CREDENTIAL,
 }
+#: reasons of ours: no request was made, or none was answered
+_OWN_REASONS = {
+    "TemplateValueMissing": Explanation(
+        "The text names a value that this device or call does not have.",
+        Fixer.MARKETER,
+        "Give the value a default, as in {name|friend}, or send it along.",
+    ),
+    "PayloadTooLarge": _TOO_LARGE,
+    "InvalidPushHeader": Explanation(
+        "A header has a value that this platform cannot show.", Fixer.MARKETER, "The detail names the header."
+    ),
+    "in_doubt": _UNREACHABLE,
+    "Interrupted": Explanation(
+        "A worker died while requests were on their way. The message was not to be sent twice.",
+        Fixer.MARKETER,
+        "Retry these devices if showing it twice does less harm than not at all.",
+    ),
+}
 _BY_STATUS: dict[PushService, dict[int, Explanation]] = {
     PushService.WNS: {401: _CREDENTIAL, 403: _WRONG_ENVIRONMENT, 404: _DEAD, 406: _BUSY, 410: _DEAD, 413: _TOO_LARGE},
     PushService.WEBPUSH: {401: _CREDENTIAL, 403: _CREDENTIAL, 404: _DEAD, 410: _DEAD, 413: _TOO_LARGE, 429: _BUSY},
@@ -169,6 +192,7 @@ _BY_OUTCOME = {
     DeliveryOutcome.CANCELLED: Explanation(
         "Somebody cancelled the campaign before this device's turn came.", Fixer.NOBODY, "Nothing to do."
     ),
+    DeliveryOutcome.UNKNOWN: _UNREACHABLE,
     DeliveryOutcome.NOT_SENDABLE: _ADDRESS,
     DeliveryOutcome.FAILED: _OURS,
 }
@@ -176,7 +200,7 @@ _BY_OUTCOME = {
 
 def explain(service: PushService, outcome: DeliveryOutcome, reason: str, http_status: int) -> Explanation:
     """The best explanation there is: by the service's own word, else by HTTP status, else by outcome."""
-    known = _BY_REASON[service].get(reason) or _BY_STATUS[service].get(http_status)
+    known = _OWN_REASONS.get(reason) or _BY_REASON[service].get(reason) or _BY_STATUS[service].get(http_status)
     if known is not None:
         return known
     if 500 <= http_status <= 599:
