@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 #: below this a number is taken as seconds: the JS SDK sends a Date as seconds with a fraction (contract.md 3)
 _SECONDS_BELOW = 10**11
-#: year 10000 in milliseconds: PostgreSQL stores later dates, psycopg cannot read them back (reliability.md 0)
-_LATEST_MS = 253_402_300_800_000
+#: the end of year 9999 in milliseconds: PostgreSQL stores later dates, psycopg cannot read them back (reliability.md 0)
+_LATEST_MS = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -24,7 +24,7 @@ def from_wire(value: object) -> datetime:
 
 def _from_number(value: float) -> datetime:
     milliseconds = value * 1000 if abs(value) < _SECONDS_BELOW else value
-    if not 0 < milliseconds < _LATEST_MS:
+    if not 0 < milliseconds <= _LATEST_MS:
         raise ValueError("the timestamp lies outside the years 1970 to 9999")
     return _EPOCH + timedelta(milliseconds=round(milliseconds))
 
@@ -35,7 +35,10 @@ def _from_text(value: str) -> datetime:
     parsed = datetime.fromisoformat(value)
     if parsed.tzinfo is None:
         raise ValueError("the timestamp names no time zone")
-    return parsed.astimezone(UTC)
+    try:
+        return parsed.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the timestamp lies outside the years 1 to 9999") from error
 
 
 def to_wire(moment: datetime) -> int:

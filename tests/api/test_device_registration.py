@@ -114,6 +114,8 @@ def test_expiration_comes_in_milliseconds_seconds_or_iso_text(api: Api, sent: ob
         "2030-01-01T06:00:00",
         [],
         253_402_300_800_000,
+        253_402_300_799_999.97,
+        "9999-12-31T23:59:59-10:00",
         1e300,
         "33658-09-27T01:46:40Z",
     ],
@@ -212,12 +214,13 @@ def test_an_unknown_device_is_error_5000_on_get_and_5001_on_delete(api: Api) -> 
     assert api.delete(f"{PATH}/nobody")[1]["code"] == 5001
 
 
-def test_a_device_id_may_hold_a_slash(api: Api) -> None:
-    api.post(PATH, FROM_THE_SDK | {"deviceId": "a/b c"})
+@pytest.mark.parametrize(("device_id", "in_address"), [("a/b c", "a%2Fb%20c"), ("a\nb", "a%0Ab")])
+def test_a_device_id_may_hold_a_slash_or_a_line_break(api: Api, device_id: str, in_address: str) -> None:
+    api.post(PATH, FROM_THE_SDK | {"deviceId": device_id})
 
-    status, (device,) = api.get(f"{PATH}/a%2Fb%20c")
+    status, (device,) = api.get(f"{PATH}/{in_address}")
 
-    assert (status, device["deviceId"]) == (200, "a/b c")
+    assert (status, device["deviceId"]) == (200, device_id)
 
 
 def test_an_unregistered_device_registers_again_under_its_id(api: Api) -> None:
