@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from devices.channels import MAX_CHANNEL_NAME
+from devices.channels import MAX_CHANNEL_NAME, RESERVED_NAMES
 from devices.json_input import KIB
 from devices.push_services import Os
 
@@ -21,8 +21,17 @@ MAX_LOCALE = 35
 MAX_TIME_ZONE = 64
 MAX_USER_TEXT = 255
 
-#: a moment: numbers from 10^11 on are milliseconds since 1970, below seconds; the end is the year 10000
-MOMENT: dict[str, Any] = {"exclusiveMinimum": 0, "exclusiveMaximum": 253_402_300_800_000, "format": "date-time"}
+#: a moment: numbers from 10^11 on are milliseconds since 1970, below seconds; the end is that of year 9999
+MOMENT: dict[str, Any] = {"exclusiveMinimum": 0, "maximum": 253_402_300_799_999, "format": "date-time"}
+
+#: neither space around nor slash nor control character, and no reserved word, which stand in the description
+CHANNEL_NAME: dict[str, Any] = {
+    "minLength": 1,
+    "maxLength": MAX_CHANNEL_NAME,
+    "pattern": r"^[^\s/\u0000-\u001f\u007f-\u009f]([^/\u0000-\u001f\u007f-\u009f]*[^\s/\u0000-\u001f\u007f-\u009f])?$",
+    "not": {"pattern": "^[Mm][Ee][Ss][Ss][Aa][Gg][Ee]:"},
+}
+RESERVED = f"A channel name; not one of the reserved words {', '.join(sorted(RESERVED_NAMES))}."
 
 
 def described(text: str, *examples: object, **schema: object) -> msgspec.Meta:
@@ -51,7 +60,7 @@ class RegistrationBody(msgspec.Struct, rename="camel"):
     os: Annotated[str, described("Operating system; letter case is free.", "ANDROID", enum=Os.values)]
     os_version: Annotated[str | int | float | None, described("", "4.1", maxLength=MAX_OS_VERSION)] = None
     channels: Annotated[
-        list[Annotated[str, described("", "news", minLength=1, maxLength=MAX_CHANNEL_NAME)]] | None,
+        list[Annotated[str, described(RESERVED, "news", **CHANNEL_NAME)]] | None,
         described("Replaces the channels of the device; none means `default`.", maxItems=MAX_CHANNELS),
     ] = None
     expiration: Annotated[

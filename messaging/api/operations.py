@@ -6,6 +6,7 @@ from typing import Any
 
 from devices import errors as general
 from devices.api.shapes import (
+    RESERVED,
     AccountBody,
     FactsBody,
     LoginBody,
@@ -95,7 +96,7 @@ _PUBLISH = Operation(
     tag="Messages",
     summary="Publish to a channel",
     description="Answers once the message is committed. An unknown channel is created.",
-    parameters={"name": ("Channel.", CHANNEL)},
+    parameters={"name": (RESERVED, CHANNEL)},
     bodies=(PublishBody,),
     examples={
         "By operating system": {
@@ -143,7 +144,7 @@ _DELETE_CHANNEL = Operation(
     operation_id="deleteChannel",
     tag="Messages",
     summary="Delete a channel",
-    parameters={"channel": ("Channel.", CHANNEL)},
+    parameters={"channel": (RESERVED, CHANNEL)},
     errors=(general.UnknownChannel, general.InvalidChannelName, errors.PublishForbidden),
     takes_user_token=True,
 )
@@ -188,7 +189,7 @@ _SUBSCRIBE = Operation(
     operation_id="subscribe",
     tag="Polling",
     summary="Subscribe to a channel by polling",
-    parameters={"channel": ("Channel.", CHANNEL)},
+    parameters={"channel": (RESERVED, CHANNEL)},
     bodies=(SubscribeBody,),
     examples={"All messages": {}, "Some messages": {"selector": "importance = 'high'"}},
     answer=SubscribedAnswer,
@@ -203,7 +204,7 @@ _POLL = Operation(
     summary="Read what was published since the last time",
     description="Messages of the last 60 seconds, each once.",
     parameters={
-        "channel": ("Channel.", CHANNEL),
+        "channel": (RESERVED, CHANNEL),
         "subscriptionId": ("What subscribing answered.", {"type": "string", "format": "uuid"}),
     },
     answer=PolledAnswer,

@@ -113,13 +113,13 @@ def _publish_policy(wire: PublishBody) -> PublishPolicy:
     return PublishPolicy.BOTH
 
 
-def _push_broadcast(value: int | str) -> OsMask:
-    mask = value if isinstance(value, int) else _mask_of_names(value)
+def _push_broadcast(value: float | str) -> OsMask:
+    mask = _mask_of_names(value) if isinstance(value, str) else value
     if mask in _MEANS_ALL:
         return OsMask.ALL
-    if not 0 <= mask <= OsMask.ALL:
+    if mask % 1 or not 0 <= mask <= OsMask.ALL:
         raise InvalidProperty(f"pushBroadcast must be a mask from 0 to {int(OsMask.ALL)}.", field="pushBroadcast")
-    return OsMask(mask)
+    return OsMask(int(mask))
 
 
 def _mask_of_names(value: str) -> int:
@@ -167,9 +167,10 @@ def _moment(field: str, value: float | str | None) -> datetime | None:
         raise _ERRORS[field](f"{field}: {error}.", field=field) from error
 
 
-def _repeat_every(seconds: int | None) -> timedelta | None:
+def _repeat_every(seconds: float | None) -> timedelta | None:
+    """3600.0 is a whole number too: JSON knows one kind of numbers."""
     if seconds is None:
         return None
-    if not 1 <= seconds <= MAX_REPEAT_EVERY_S:
+    if seconds % 1 or not 1 <= seconds <= MAX_REPEAT_EVERY_S:
         raise InvalidRepeatEvery(field="repeatEvery")
     return timedelta(seconds=seconds)

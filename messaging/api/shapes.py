@@ -56,7 +56,7 @@ class PublishBody(msgspec.Struct, rename="camel"):
         described("Older name of publishPolicy, which wins.", "ONLY", enum=["ONLY", "NONE", "ALSO", None]),
     ] = None
     push_broadcast: Annotated[
-        int | str | None,
+        int | float | str | None,
         described(
             "Operating systems of the channel: a mask (IOS 1, ANDROID 2, WP 4, OSX 8, WEB 16; 7, 15 and 31 are all), "
             "or names joined with a bar.",
@@ -64,6 +64,7 @@ class PublishBody(msgspec.Struct, rename="camel"):
             "IOS|ANDROID",
             minimum=0,
             maximum=int(OsMask.ALL),
+            multipleOf=1,
             pattern=rf"^{_OS_WORD}(\|{_OS_WORD})*$",
         ),
     ] = None
@@ -81,7 +82,8 @@ class PublishBody(msgspec.Struct, rename="camel"):
     ] = None
     publish_at: Annotated[int | float | str | None, described("Later than now.", 1893477600000, **MOMENT)] = None
     repeat_every: Annotated[
-        int | None, described("Seconds between sendings.", 86400, minimum=1, maximum=MAX_REPEAT_EVERY_S)
+        int | float | None,
+        described("Whole seconds between sendings.", 86400, minimum=1, maximum=MAX_REPEAT_EVERY_S, multipleOf=1),
     ] = None
     repeat_expires_at: Annotated[
         int | float | str | None,
