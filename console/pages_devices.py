@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch
 from django.db.models.functions import Now
 
 from devices.models import Application, DeviceRegistration, RegistrationState, Subscription
@@ -14,6 +14,8 @@ from messaging.credential_check import KeyAge, key_age
 from messaging.models import Lane, LaneState, ProviderCredential
 
 PAGE_LENGTH = 50
+#: devices looked through for what was typed; who gets more types on
+MOST_FOUND = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +38,10 @@ class DevicePage:
 
 
 def device_page(application: Application, wanted: DeviceFilter) -> DevicePage:
-    """Registrations in the order they came, with their channels. Two queries."""
+    """Registrations in the order they came, with their channels. Two queries, four with a search."""
     query = application.registrations.filter(pk__gt=wanted.after)
     if wanted.search:
-        query = query.filter(Q(device_id__startswith=wanted.search) | Q(user_id=wanted.search))
+        query = query.filter(pk__in=_found(application, wanted.search))
     if wanted.os is not None:
         query = query.filter(os=wanted.os)
     if wanted.state is not None:
@@ -53,6 +55,14 @@ def device_page(application: Application, wanted: DeviceFilter) -> DevicePage:
     subscriptions = Prefetch("subscription_set", Subscription.objects.select_related("channel"))
     devices = list(query.order_by("pk").prefetch_related(subscriptions)[: PAGE_LENGTH + 1])
     return DevicePage(devices[:PAGE_LENGTH], devices[PAGE_LENGTH - 1].pk if len(devices) > PAGE_LENGTH else None)
+
+
+def _found(application: Application, search: str) -> list[int]:
+    """Registrations whose device id begins so, or of this user; each from an index of its own, where OR uses none."""
+    by_device = application.registrations.filter(device_id__startswith=search).order_by("device_id")
+    by_user = application.registrations.filter(user_id=search).exclude(user_id="").order_by("pk")
+    found = [query.values_list("pk", flat=True)[:MOST_FOUND] for query in (by_device, by_user)]
+    return [pk for pks in found for pk in pks]
 
 
 @dataclass(frozen=True, slots=True)

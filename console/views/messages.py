@@ -175,4 +175,5 @@ def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, ob
         "occurrence": occurrence,
         "outcomes": DeliveryOutcome,
         "delivery_query": urlencode(query),
+        "is_moving": occurrence.closed_at is None and occurrence.claimed_at is not None and not wanted.after,
     }

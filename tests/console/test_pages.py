@@ -129,6 +129,34 @@ def test_messages_are_found_by_text_and_by_id(page: Client, application: Applica
         assert ("Spring sale" in html, "Opening hours" in html) == (True, False)
 
 
+@pytest.mark.parametrize("search", ["Früh", "50%", "it's", "a\\b", "&", "' | x", "<->", "sale spr", "default"])
+def test_no_search_is_an_error_and_words_are_found_by_their_beginning(
+    page: Client, application: Application, search: str
+) -> None:
+    make_message(application, "Spring sale: 50% off, it's früh")
+
+    answer = page.get(address(application, "messages/"), {"q": search})
+
+    found = b"Spring sale" in answer.content
+    assert answer.status_code == 200
+    assert found == (search in ("Früh", "50%", "it's", "sale spr", "default"))
+
+
+def test_the_device_table_refreshes_while_sending_on_its_first_page_alone(
+    page: Client, application: Application
+) -> None:
+    message, finished = make_message(application), make_message(application, status=MessageStatus.PUBLISHED)
+    make_sending(message)
+    make_done(finished)
+    path = address(application, f"messages/{message.message_id}/deliveries/")
+    htmx = {"HX-Request": "true"}
+
+    assert b"every 2s" in page.get(path, headers=htmx).content
+    assert b"every 2s" not in page.get(path, {"after": 5}, headers=htmx).content
+    done = address(application, f"messages/{finished.message_id}/deliveries/")
+    assert b"every 2s" not in page.get(done, headers=htmx).content
+
+
 def test_the_list_goes_on_where_the_page_ended(page: Client, application: Application) -> None:
     for number in range(51):
         make_message(application, f"message number {number:02}")

@@ -107,10 +107,18 @@ def test_a_campaign_reaches_every_device_it_was_meant_for(page: Page) -> None:
     assert axe_violations(page) == []
 
 
-def test_a_campaign_that_is_cancelled_stops_and_still_adds_up(page: Page) -> None:
+def test_a_campaign_is_paused_resumed_and_cancelled_and_adds_up_all_the_while(page: Page) -> None:
     compose(page, "This was a mistake")
+    page.locator("#id_requests_per_second").fill("300")
     send(page)
     page.locator("#ledger").wait_for(timeout=_CAMPAIGN_MS)
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status")).to_have_text("Paused")
+    assert adds_up(ledger(page))
+    assert axe_violations(page) == []
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("status")).to_have_text("Sending")
 
     page.get_by_role("link", name="Cancel…").click()
     page.get_by_role("heading", name="Cancel this message?").wait_for()
@@ -123,3 +131,4 @@ def test_a_campaign_that_is_cancelled_stops_and_still_adds_up(page: Page) -> Non
     assert end["pending"] == 0
     assert end["skipped"] > 0
     expect(page.get_by_role("status")).to_have_text("Cancelled")
+    expect(page.locator("#timeline-events")).to_contain_text("Paused by admin")
