@@ -32,6 +32,7 @@ class FiringPlan:
 
     moments: list[Moment]
     is_endless: bool
+    is_wall_clock: bool  #: the first one has its time too, it does not leave now
 
 
 class DeliveryForm(forms.Form):
@@ -172,7 +173,7 @@ def firing_plan(request: PublishRequest, zone: str) -> FiringPlan | None:
         expires=request.repeat_expires_at,
     )
     moments = [Moment.of(at, zone) for at in upcoming(series, FIRINGS_SHOWN)]
-    return FiringPlan(moments, request.repeat_expires_at is None)
+    return FiringPlan(moments, request.repeat_expires_at is None, bool(request.cron))
 
 
 def initial_delivery(request: PublishRequest, now: datetime) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def test_the_next_five_firings_are_shown_in_the_zone_and_in_utc(page: Client, ap
     html = page.post(address(application, "compose/preview/"), values).content.decode()
 
     assert "Next 5 firings" in html
+    assert "Schedule for 5 devices" in html
     assert html.count("09:30:00 Asia/Kolkata") == 5
     assert html.count("04:00:00 UTC") == 5
     assert "Repeats until you cancel it." in html
