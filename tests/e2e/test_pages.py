@@ -45,6 +45,7 @@ def addresses(application: Application) -> dict[str, str]:
     """Ids of a finished and of a moving message."""
     done = make_message(application, status=MessageStatus.PUBLISHED, headers={"campaign": "spring"})
     occurrence = make_done(done)
+    make_occurrence(done, n=1, retry_no=1)
     for outcome, reason in (("accepted", ""), ("gone", "UNREGISTERED"), ("exhausted", "UNAVAILABLE")):
         make_delivery(occurrence, make_registration(application), outcome, reason)
     moving = make_message(application, "Flash sale", push_broadcast=31)
