@@ -31,6 +31,7 @@ rest: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("<application_id:application_id>/<str:api_key>/", include(rest)),
     path("api/openapi.json", api_docs.openapi_json, name="openapi"),
+    path("api/docs", api_docs.api_docs, name="api_docs"),
     path("api/", include(rest)),
     path("admin/", admin.site.urls),
     path("", include("console.page_urls")),

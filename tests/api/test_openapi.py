@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import schemathesis
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
+from console.pages_api_docs import CLIENT_CALLS
 from console.urls import rest
 from messaging.api.shapes import MAX_HEADERS, MAX_SINGLECAST
+from messaging.client import Messaging
 from tests.api.conftest import Api
 
 #: stands for any part of an address
@@ -97,3 +100,32 @@ def test_every_operation_has_an_id_of_its_own(document: Any) -> None:
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
 
     assert len(ids) == len(set(ids))
+
+
+def test_the_page_shows_every_call_in_three_languages(document: Any, client: Client) -> None:
+    response = client.get("/api/docs")
+    html = response.content.decode()
+
+    calls = [operation for path in document["paths"].values() for operation in path.values()]
+    assert html.count("<summary>curl</summary>") == html.count("<summary>Python</summary>") == len(calls)
+    assert html.count("<summary>JavaScript</summary>") == len(calls)
+    assert all(operation["summary"] in html for operation in calls)
+    assert all(code in html for code in ("5003", "5007", "5030", "8000"))
+
+
+def test_the_page_needs_no_other_host(client: Client, db: None) -> None:
+    response = client.get("/api/docs")
+
+    assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', response.content.decode())
+    assert not re.findall(r"<script(?![^>]*src=)|\sstyle=|\son\w+=", response.content.decode())
+
+
+@pytest.mark.parametrize("call", CLIENT_CALLS.values())
+def test_calls_shown_for_the_python_client_exist(call: str) -> None:
+    compiled = ast.parse(call).body[0]
+
+    assert isinstance(compiled, ast.Expr)
+    assert isinstance(compiled.value, ast.Call)
+    assert isinstance(compiled.value.func, ast.Attribute)
+    assert callable(getattr(Messaging, compiled.value.func.attr))

@@ -1,0 +1,214 @@
+"""What the page of the REST API shows: the OpenAPI document, flattened for reading, with calls to copy."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pprint import pformat
+from typing import Any
+
+Json = Mapping[str, Any]
+
+#: how `messaging/client.py` makes the call; without an entry the page shows plain Python
+CLIENT_CALLS = {
+    "publish": "messaging.publish(\n"
+    '    "Tea is ready",\n'
+    '    "default",\n'
+    '    PublishOptions(headers={"ios-alert-title": "Corner Coffee"}),\n'
+    "    DeliveryOptions(push_broadcast=PushBroadcast.IOS | PushBroadcast.ANDROID),\n"
+    ")",
+    "getMessageStatus": 'messaging.get_message_status("message:96DB5C50-C1FF-4B35-9209-71523AD1315C")',
+    "cancel": 'messaging.cancel("message:96DB5C50-C1FF-4B35-9209-71523AD1315C")',
+    "registerDevice": 'messaging.register_device("XXXXXXXXXXXXXXXXXXXXXXXXX", "kims-phone", "ANDROID")',
+    "getRegistrations": 'messaging.get_registrations("my-phone")',
+    "unregisterDevice": 'messaging.unregister("my-phone")',
+    "pushWithTemplate": 'messaging.push_with_template("welcome", {"name": "Kim"})',
+    "getPushTemplates": 'messaging.get_push_templates("ANDROID")',
+}
+_LIMITS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "minLength": "{} or more characters",
+    "maxLength": "up to {} characters",
+    "minItems": "{} or more",
+    "maxItems": "up to {} items",
+    "maxProperties": "up to {} entries",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """A parameter or a property."""
+
+    name: str
+    type: str
+    is_required: bool
+    meaning: str
+    limits: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalView:
+    """One code a call may be refused with."""
+
+    http_status: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleView:
+    """The call in one language."""
+
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationView:
+    """One call."""
+
+    id: str
+    method: str
+    path: str
+    summary: str
+    description: str
+    parameters: list[FieldView]
+    body: list[FieldView]
+    answer_type: str  #: "" where the call never succeeds
+    answer: list[FieldView]
+    refusals: list[RefusalView]
+    samples: list[SampleView]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """The calls of one subject."""
+
+    name: str
+    operations: list[OperationView]
+
+
+def groups(document: Json) -> list[GroupView]:
+    """Every call of the document, by subject."""
+    calls = [
+        (operation["tags"][0], _operation(document, method.upper(), path, operation))
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return [GroupView(tag["name"], [call for name, call in calls if name == tag["name"]]) for tag in document["tags"]]
+
+
+def _operation(document: Json, method: str, path: str, operation: Json) -> OperationView:
+    success = _content(operation["responses"].get("200", {})).get("schema")
+    return OperationView(
+        id=operation["operationId"],
+        method=method,
+        path=path,
+        summary=operation["summary"],
+        description=operation.get("description", ""),
+        parameters=[_field(found, found["name"], found.get("required", False)) for found in _parameters(operation)],
+        body=_fields(document, _content(operation.get("requestBody", {})).get("schema")),
+        answer_type="" if success is None else _type(success),
+        answer=_fields(document, success),
+        refusals=_refusals(operation["responses"]),
+        samples=_samples(method, path, operation),
+    )
+
+
+def _parameters(operation: Json) -> list[Json]:
+    found: list[Json] = operation.get("parameters", [])
+    return found
+
+
+def _content(part: Json) -> Json:
+    found: Json = part.get("content", {}).get("application/json", {})
+    return found
+
+
+def _fields(document: Json, schema: Json | None) -> list[FieldView]:
+    """The properties of an object, or of the objects in a list."""
+    if schema is None:
+        return []
+    if schema.get("type") == "array":
+        return _fields(document, schema["items"])
+    if "$ref" in schema:
+        return _fields(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    required = schema.get("required", [])
+    return [
+        _field({"description": known.get("description", ""), "schema": known}, name, name in required)
+        for name, known in schema.get("properties", {}).items()
+    ]
+
+
+def _field(told: Json, name: str, is_required: bool) -> FieldView:
+    schema = told["schema"]
+    limits = [text.format(f"{schema[key]:,}") for key, text in _LIMITS.items() if key in schema]
+    if "enum" in schema:
+        limits.append(" | ".join(str(value) for value in schema["enum"] if value is not None))
+    return FieldView(name, _type(schema), is_required, told["description"], ", ".join(limits))
+
+
+def _type(schema: Json) -> str:
+    if "anyOf" in schema:
+        words = dict.fromkeys(_type(choice) for choice in schema["anyOf"])
+        return " or ".join(word for word in words if not (word == "integer" and "number" in words))
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2]).removesuffix("Answer").removesuffix("Body")
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    return str(schema.get("type", "any JSON value"))
+
+
+def _refusals(responses: Json) -> list[RefusalView]:
+    return [
+        RefusalView(status, code, example["value"]["message"])
+        for status, response in responses.items()
+        if status != "200"
+        for code, example in _content(response)["examples"].items()
+    ]
+
+
+def _samples(method: str, path: str, operation: Json) -> list[SampleView]:
+    for parameter in _parameters(operation):
+        schema = parameter["schema"]
+        example = (schema.get("examples") or schema.get("enum") or [parameter["name"].upper()])[0]
+        path = path.replace(f"{{{parameter['name']}}}", str(example))
+    examples = _content(operation.get("requestBody", {})).get("examples", {})
+    body = next(iter(examples.values()))["value"] if examples else None
+    client = CLIENT_CALLS.get(operation["operationId"])
+    return [
+        SampleView("curl", _curl(method, path, body)),
+        SampleView("JavaScript", _javascript(method, path, body)),
+        SampleView("Python", client or _python(method, path, body)),
+    ]
+
+
+def _curl(method: str, path: str, body: object) -> str:
+    command = f'curl -X {method} "$API{path}"'
+    if body is None:
+        return command
+    return f"{command} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body, indent=2))}"
+
+
+def _javascript(method: str, path: str, body: object) -> str:
+    options = [f"method: '{method}'"]
+    if body is not None:
+        text = json.dumps(body, indent=2).replace("\n", "\n  ")
+        options += ["headers: {'Content-Type': 'application/json'}", f"body: JSON.stringify({text})"]
+    lines = ",\n  ".join(options)
+    return f"const response = await fetch(`${{API}}{path}`, {{\n  {lines},\n}});\nconst answer = await response.json();"
+
+
+def _python(method: str, path: str, body: object) -> str:
+    arguments = [f'f"{{API}}{path}"', f'method="{method}"']
+    if body is not None:
+        arguments += [
+            f"data=json.dumps({pformat(body, sort_dicts=False)}).encode()",
+            'headers={"Content-Type": "application/json"}',
+        ]
+    lines = ",\n    ".join(arguments)
+    return f"request = urllib.request.Request(\n    {lines},\n)\nanswer = json.load(urllib.request.urlopen(request))"
