@@ -146,7 +146,12 @@ def _fields(document: Json, schema: Json | None) -> list[FieldView]:
 
 def _field(told: Json, name: str, is_required: bool) -> FieldView:
     schema = told["schema"]
-    limits = [text.format(f"{schema[key]:,}") for key, text in _LIMITS.items() if key in schema]
+    is_moment = schema.get("format") == "date-time"
+    limits = (
+        ["milliseconds since 1970, or ISO 8601"]
+        if is_moment
+        else [text.format(f"{schema[key]:,}") for key, text in _LIMITS.items() if key in schema]
+    )
     if "enum" in schema:
         limits.append(" | ".join(str(value) for value in schema["enum"] if value is not None))
     return FieldView(name, _type(schema), is_required, told["description"], ", ".join(limits))
