@@ -42,15 +42,15 @@ def close_if_finished(occurrence_id: int) -> bool:
 
 
 def _settle_message(message_pk: int, occurrence_id: int) -> None:
-    """PUBLISHED once no firing is left, FAILED when none of them reached anybody."""
+    """PUBLISHED once no firing is left, FAILED or CANCELLED when none of them reached anybody."""
     if Occurrence.objects.filter(message=message_pk, closed_at=None).exists():
         return
     occurrence = Occurrence.objects.get(pk=occurrence_id)
-    if occurrence.state != OccurrenceState.DONE:
-        return
     waiting = Message.objects.filter(pk=message_pk, status=MessageStatus.SCHEDULED)
     accepted = Occurrence.objects.filter(message=message_pk).aggregate(all=Sum("accepted"))["all"]
-    if occurrence.failed and not accepted:
+    if occurrence.state == OccurrenceState.CANCELLED and not accepted:
+        waiting.update(status=MessageStatus.CANCELLED)
+    elif occurrence.failed and not accepted:
         waiting.update(status=MessageStatus.FAILED, error_message=_main_reason(occurrence))
     else:
         waiting.update(status=MessageStatus.PUBLISHED)

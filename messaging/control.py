@@ -19,8 +19,8 @@ from messaging.errors import CannotControl, NothingToRetry
 from messaging.ledger import deliveries_of
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome, Message, MessageStatus, Occurrence, OccurrenceState
 
-#: ended without being accepted, and another try is no mistake: the registration may be in use again
-RETRYABLE = (frozenset(DeliveryOutcome) - SKIPPED_OUTCOMES - {DeliveryOutcome.ACCEPTED}) | {
+#: ended without being accepted, and another try may help; a dead token comes back only with a new registration
+RETRYABLE = (frozenset(DeliveryOutcome) - SKIPPED_OUTCOMES - {DeliveryOutcome.ACCEPTED, DeliveryOutcome.GONE}) | {
     DeliveryOutcome.EXPIRED,
     DeliveryOutcome.CANCELLED,
 }

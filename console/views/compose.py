@@ -17,7 +17,7 @@ from console.form_fields import HeaderRow
 from console.forms import ComposeForm, initial_from, typed_form
 from console.htmx import ConsoleRequest
 from console.pages import workers_view
-from console.pages_compose import compose_preview, count_audience
+from console.pages_compose import ComposePreview, compose_preview, count_audience
 from console.query import number_of
 from console.sending import save_edit, send_once
 from devices.errors import ApiError
@@ -48,7 +48,7 @@ def compose(request: ConsoleRequest) -> HttpResponse:
 def preview(request: ConsoleRequest) -> HttpResponse:
     """Everything beside the form, for what has been typed so far."""
     form = ComposeForm(request.POST, application=request.application)
-    context = _context(request, form, form) | {"is_live": True}
+    context = _context(request, form, _preview_of(request, form)) | {"is_live": True}
     return render(request, "console/partials/_compose_live.html", context)
 
 
@@ -87,7 +87,7 @@ def edit(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
         form = ComposeForm(initial=initial_from(request_of(message)), application=request.application)
         editing = {"edited": str(message.message_id), "seen_version": message.content_version}
         typed = typed_form(form.initial, request.application)
-        return render(request, "console/compose.html", _context(request, form, typed) | editing)
+        return render(request, "console/compose.html", _context(request, form, _preview_of(request, typed)) | editing)
     form = ComposeForm(request.POST, application=request.application)
     if request.POST.get("step") == "edit" or not form.is_valid():
         return _form(request, form)
@@ -136,14 +136,18 @@ def _source(request: ConsoleRequest, message_id: str) -> Message:
 
 
 def _form(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm | None = None) -> HttpResponse:
-    return render(request, "console/compose.html", _context(request, form, typed or form))
+    return render(request, "console/compose.html", _context(request, form, _preview_of(request, typed or form)))
 
 
-def _context(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm) -> dict[str, object]:
+def _preview_of(request: ConsoleRequest, typed: ComposeForm) -> ComposePreview:
     typed.is_valid()
+    return compose_preview(typed, request.application)
+
+
+def _context(request: ConsoleRequest, form: ComposeForm, preview: ComposePreview) -> dict[str, object]:
     return {
         "form": form,
-        "preview": compose_preview(typed, request.application),
+        "preview": preview,
         "workers": workers_view(request.application),
         "form_token": request.POST.get("form_token") or uuid4().hex,
         "edited": request.POST.get("edited", ""),
@@ -152,8 +156,8 @@ def _context(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm) -> 
 
 
 def _review(request: ConsoleRequest, form: ComposeForm, counted_before: int | None = None) -> HttpResponse:
-    context = _context(request, form, form)
-    counted = compose_preview(form, request.application).audience.total
+    preview = compose_preview(form, request.application, is_fresh=True)
+    context = _context(request, form, preview)
     carried = [(name, value) for name, values in request.POST.lists() if name not in _NOT_CARRIED for value in values]
     return render(
         request,
@@ -163,6 +167,6 @@ def _review(request: ConsoleRequest, form: ComposeForm, counted_before: int | No
             "publish_request": form.to_publish_request(),
             "carried": carried,
             "counted_before": counted_before,
-            "reviewed": signing.dumps((context["form_token"], counted), salt=_SALT),
+            "reviewed": signing.dumps((context["form_token"], preview.audience.total), salt=_SALT),
         },
     )

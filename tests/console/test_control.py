@@ -74,7 +74,8 @@ def test_failed_devices_are_retried_as_a_firing_of_their_own(page: Client, appli
     message = make_message(application, status=MessageStatus.PUBLISHED)
     occurrence = make_done(message)
     make_delivery(occurrence, make_registration(application), "exhausted", "UNAVAILABLE")
-    make_delivery(occurrence, make_registration(application), "gone", "UNREGISTERED")
+    make_delivery(occurrence, make_registration(application), "failed", "INTERNAL")
+    make_delivery(occurrence, make_registration(application), "gone", "UNREGISTERED")  # dead: no second try helps
 
     html = page.post(page_of(message, "retry/"), {"n": 1, "retry": 0}, follow=True).content.decode()
 
