@@ -11,6 +11,7 @@ import pytest
 
 from devices.errors import ApiError
 from messaging import errors as _publishing_errors  # noqa: F401  # defines its subclasses
+from messaging.realtime import errors as _realtime_errors  # noqa: F401  # so does this
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("devices", "messaging", "console")
