@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, assert_never
 
 from devices.conditions import (
@@ -19,6 +20,7 @@ from devices.conditions import (
     Comparison,
     Condition,
     In,
+    InvalidCondition,
     IsNull,
     Like,
     Literal,
@@ -28,6 +30,9 @@ from devices.conditions import (
     Or,
     parse_condition,
 )
+
+#: in one selector, each option of an IN and each end of a BETWEEN being one: they cost with every message
+MAX_COMPARISONS = 50
 
 Headers = Mapping[str, str]
 Predicate = Callable[[Headers], bool]
@@ -48,11 +53,31 @@ _COMPARE: dict[Operator, _Compare] = {
 _NUMBER = re.compile(r"\s*[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?\s*", re.ASCII)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=128)  # clients choose what is in here
 def predicate_of(selector: str) -> Predicate:
     """Whether a message with these headers is wanted. Raises InvalidCondition, which names the place."""
-    truth = _truth(parse_condition(selector))
+    condition = parse_condition(selector)
+    for position in islice(_comparisons(condition), MAX_COMPARISONS, None):
+        raise InvalidCondition(position, f"more than {MAX_COMPARISONS} comparisons")
+    truth = _truth(condition)
     return lambda headers: truth(headers) is True
+
+
+def _comparisons(condition: Condition) -> Iterator[int]:
+    """Where each comparison begins."""
+    match condition:
+        case And(conditions) | Or(conditions):
+            yield from chain.from_iterable(map(_comparisons, conditions))
+        case Not(inner):
+            yield from _comparisons(inner)
+        case In(_, options):
+            yield from (option.position for option in options)
+        case Between(_, low, high):
+            yield from (low.position, high.position)
+        case Comparison(operand) | Like(operand) | IsNull(operand):
+            yield operand.position
+        case _:
+            assert_never(condition)
 
 
 def _truth(condition: Condition) -> _Truth:

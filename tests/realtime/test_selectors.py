@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.conditions import MAX_DEPTH, MAX_LENGTH, InvalidCondition, parse_condition
-from messaging.realtime.selectors import predicate_of
+from messaging.realtime.selectors import MAX_COMPARISONS, predicate_of
 
 HEADERS = {"importance": "high", "customerId": "55561", "foo": "20", "name": "O'Hara 50%", "empty": "", "a-b": "x"}
 
@@ -123,6 +123,31 @@ def test_a_condition_may_be_as_deep_and_long_as_promised_and_no_more() -> None:
             parse_condition(deep)
     with pytest.raises(InvalidCondition, match="at most 4096 characters"):
         parse_condition("a = 1" + " " * MAX_LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("joined", "one", "comparisons"),
+    [
+        (" or ", "a=1", 1),
+        (" and ", "not (a like 'b')", 1),
+        (" or ", "a is null", 1),
+        (" or ", "a between 1 and 2", 2),
+        (" or ", "a in (1, 2, 3, 4, 5)", 5),
+    ],
+)
+def test_a_selector_takes_fifty_comparisons_and_no_more(joined: str, one: str, comparisons: int) -> None:
+    full = joined.join([one] * (MAX_COMPARISONS // comparisons))
+    predicate_of(full)
+
+    with pytest.raises(InvalidCondition, match=f"at character {len(full + joined) + 1}: more than 50 comparisons"):
+        predicate_of(f"{full}{joined}b = 1")
+
+
+def test_few_selectors_are_remembered() -> None:
+    for number in range(1_000):
+        predicate_of(f"a = {number}")
+
+    assert predicate_of.cache_info().currsize <= 128
 
 
 @pytest.mark.parametrize("pattern", ["%a" * 100 + "b", "%" * 2_000, "_%" * 500 + "z", "%" + "a" * 2_000 + "b"])
