@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from messaging.realtime import packets
-from messaging.realtime.selectors import predicate_of
+from messaging.realtime.selectors import Predicate, predicate_of
 
-#: deliveries between two looks at other work; at 10 us each the loop is never held longer than 5 ms
-_TURN = 500
+#: seconds between two looks at other work: deliveries and selectors cost what their clients made them cost
+_TURN_S = 0.005
 
 
 class Kind(Enum):
@@ -55,24 +55,52 @@ class Subscription:
         self.receiver.send(self.head, tail)
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The subscriptions of one topic with the same selector: it is judged once for all of them."""
+
+    #: None for every message; kept here, since `predicate_of` remembers fewer than one topic may have
+    wanted: Predicate | None
+    members: dict[Subscription, None] = field(default_factory=dict)
+
+    def wants(self, headers: Mapping[str, str]) -> bool:
+        return self.wanted is None or self.wanted(headers)
+
+
+class _Turns:
+    """Lets others work whenever this work has had the loop for its turn."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._ends_at = self._clock() + _TURN_S
+
+    async def pause_if_over(self) -> None:
+        if self._clock() >= self._ends_at:
+            await asyncio.sleep(0)
+            self._ends_at = self._clock() + _TURN_S
+
+
 class Hub:
     """The subscriptions of one process, by what they are for."""
 
     def __init__(self) -> None:
-        #: per topic, subscriptions of the same selector together: it is judged once for all of them
-        self._topics: dict[tuple[Kind, Place], dict[str, dict[Subscription, None]]] = {}
+        self._topics: dict[tuple[Kind, Place], dict[str, _Group]] = {}  #: per topic, by selector
 
     def add(self, subscription: Subscription) -> None:
         """Deliver to it from now on."""
         groups = self._topics.setdefault((subscription.kind, subscription.place), {})
-        groups.setdefault(subscription.selector, {})[subscription] = None
+        selector = subscription.selector
+        if selector not in groups:
+            groups[selector] = _Group(predicate_of(selector) if selector else None)
+        groups[selector].members[subscription] = None
 
     def remove(self, subscription: Subscription) -> None:
         """Deliver to it no more."""
         topic = (subscription.kind, subscription.place)
         groups = self._topics[topic]
-        groups[subscription.selector].pop(subscription)
-        if not groups[subscription.selector]:
+        members = groups[subscription.selector].members
+        del members[subscription]
+        if not members:
             del groups[subscription.selector]
         if not groups:
             del self._topics[topic]
@@ -84,19 +112,16 @@ class Hub:
     def tell(self, kind: Kind, place: Place, tail: bytes) -> None:
         """Give what `packets.subscription_tail` made to everybody there, at once."""
         for group in list(self._topics.get((kind, place), {}).values()):  # who is too slow leaves at once
-            for subscription in list(group):
+            for subscription in list(group.members):
                 subscription.send(tail)
 
     async def deliver(self, kind: Kind, place: Place, content: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Give JSON to everybody who wants it; `headers` decides where there are selectors."""
-        tail = packets.subscription_tail(content)
-        count = 0
-        for selector, group in list(self._topics.get((kind, place), {}).items()):
-            if selector and not predicate_of(selector)(headers or {}):
-                continue
-            for subscription in list(group):
-                if subscription in group:  # not gone while others had their turn
-                    subscription.send(tail)
-                count += 1
-                if count % _TURN == 0:
-                    await asyncio.sleep(0)
+        tail, turns = packets.subscription_tail(content), _Turns()
+        for group in list(self._topics.get((kind, place), {}).values()):
+            if group.wants(headers or {}):
+                for subscription in list(group.members):
+                    if subscription in group.members:  # not gone while others had their turn
+                        subscription.send(tail)
+                    await turns.pause_if_over()
+            await turns.pause_if_over()
