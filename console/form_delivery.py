@@ -24,6 +24,7 @@ WEEKDAYS = [("1", "Mon"), ("2", "Tue"), ("3", "Wed"), ("4", "Thu"), ("5", "Fri")
 _CLOCK = ("daily", "weekly", "monthly")
 #: 31,536,000 s: longer is a slip, and the column's interval is far from full
 _LONGEST_S = 366 * 86_400
+_LATEST_END = timedelta(days=3653)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,9 @@ class DeliveryForm(forms.Form):
         else:
             if self.until.utc <= timezone.now():
                 self.add_error("repeat_until", "This time has passed.")
+            elif self.until.utc > timezone.now() + _LATEST_END:
+                self.add_error("repeat_until", "At most ten years ahead.")
+                self.until = None
 
     @property
     def zone_name(self) -> str:

@@ -12,6 +12,11 @@ _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # the REST URL carries the API key as its second segment; the console's begin with /apps
     (re.compile(rf"((?<!/apps)/{_UUID}/)[^/\s\"'?]+"), r"\1***"),
+    # a key below a mistyped application id: keys are upper case, ids in addresses of the console are not
+    (
+        re.compile(r"(?<=[A-Za-z]/)(?<!/apps/)(?=[0-9A-F-]*[A-F])[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}\b(?=/)"),
+        "***",
+    ),
     (re.compile(r"(?i)\b(authorization\"?'?\s*[:=]\s*\"?'?)(bearer|vapid|basic|key)?[^\r\n\"',}]*"), r"\1\2 ***"),
     (re.compile(r"(?i)\b(bearer|vapid)\s+[A-Za-z0-9._~+/=,\s-]{8,}"), r"\1 ***"),
     # a JSON Web Token

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.contrib import messages
@@ -17,6 +19,23 @@ from console.access import to_login
 _API_PATH = re.compile(r"/(?:api/|[0-9a-f]{8}-[0-9a-f-]{27}/)", re.IGNORECASE)
 #: seconds between two notes of activity: a page that reads ten fragments should not write the session ten times
 _NOTE_EVERY_S = 60
+
+
+class ProxiedClientAddress:
+    """Behind a proxy (CLARION_BEHIND_PROXY) the client is the last entry of X-Forwarded-For, which the proxy wrote.
+
+    Login throttling and the audit trail would otherwise take all visitors for one.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Put the client's address where Django looks for it."""
+        last = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+        with contextlib.suppress(ValueError):  # no proxy wrote one: a health check on the machine itself
+            request.META["REMOTE_ADDR"] = str(ip_address(last))
+        return self.get_response(request)
 
 
 class ConsoleSessionMiddleware:

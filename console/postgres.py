@@ -61,6 +61,7 @@ SERVER_SETTINGS = {
     "work_mem": "32MB",
     "max_wal_size": "2GB",
     "jit": "off",
+    "log_min_error_statement": "panic",  # else refused statements are logged with their values, tokens among them
 }
 #: For tests only: a power cut may lose the whole cluster. A killed server still loses nothing that was committed.
 THROW_AWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off"}

@@ -18,7 +18,7 @@ _STEADY_AFTER_S = 30.0
 _LONGEST_WAIT_S = 15.0
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel end the child when the process that started it is gone, even by kill -9 (Linux prctl(2))."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -47,7 +47,7 @@ class Child:
             self.command,
             env={**os.environ, **self.env},
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  # the parent has one thread
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # the parent has one thread
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if self.is_quiet else stdout,
         )
@@ -65,6 +65,7 @@ class Child:
                 self._falls = 0
             return False
         if self._start_at == 0.0:
+            self.kill_group()  # what a killed parent left behind would work beside its successor
             self._falls += 1
             self._start_at = now + min(_LONGEST_WAIT_S, 0.25 * 2**self._falls)
             return True

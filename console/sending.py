@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import connection, transaction
 
@@ -20,13 +22,14 @@ _KEY = "sent_forms"
 def send_once(request: ConsoleRequest, form_token: str, publish_request: PublishRequest) -> Message:
     """The message of this form: published now, or the one an earlier submit of it has published.
 
-    Raises what `publish` raises.
+    A form that was changed meanwhile (Back, another text, Send) is another message. Raises what `publish` raises.
     """
+    submit = hashlib.sha256(f"{form_token} {publish_request!r}".encode()).hexdigest()
     with transaction.atomic():
-        _wait_for_turn(form_token)
+        _wait_for_turn(request.session)
         sent = _sent_forms(request.session)
-        if form_token in sent:
-            return request.application.messages.get(message_id=sent[form_token])
+        if submit in sent:
+            return request.application.messages.get(message_id=sent[submit])
         message = publish(application=request.application, request=publish_request, publisher=publisher_of(request))
         audit.record(
             request,
@@ -36,8 +39,9 @@ def send_once(request: ConsoleRequest, form_token: str, publish_request: Publish
             after=as_json(publish_request) | {"channel": message.channel_name},
         )
         kept = list(sent.items())[1 - _REMEMBERED :]
-        request.session[_KEY] = dict([*kept, (form_token, str(message.message_id))])
+        request.session[_KEY] = dict([*kept, (submit, str(message.message_id))])
         request.session.save()  # now, not after the answer: the second of two clicks reads it once the lock is free
+        request.session.modified = False  # saved again after the answer, it would undo what another tab noted
     return message
 
 
@@ -56,9 +60,10 @@ def save_edit(request: ConsoleRequest, message: Message, publish_request: Publis
         )
 
 
-def _wait_for_turn(form_token: str) -> None:
+def _wait_for_turn(session: SessionBase) -> None:
+    """One form of a session at a time: all of them are noted in the same row."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"console form {form_token}"])
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"console {session.session_key}"])
 
 
 def _sent_forms(session: SessionBase) -> dict[str, str]:

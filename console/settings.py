@@ -173,6 +173,7 @@ SECURE_REFERRER_POLICY = "same-origin"  # no-referrer makes Chromium post forms 
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 if env_bool("CLARION_BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    MIDDLEWARE.insert(0, "console.middleware.ProxiedClientAddress")
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -68,6 +69,13 @@ def start_database() -> None:
         raise CannotStart(str(error)) from error
 
 
+def keep_database() -> None:
+    """Start the embedded server again when it fell; everybody else waits for it and goes on."""
+    if settings.IS_DATABASE_EMBEDDED and postgres.running(settings.DATA_DIR) is None:
+        with contextlib.suppress(postgres.DatabaseUnavailable):
+            postgres.ensure_running(settings.DATA_DIR)
+
+
 def prepare_database() -> None:
     """Bring the schema up to date, make the partitions of the coming weeks and the housekeeping rows."""
     call_command("migrate", verbosity=0, interactive=False)
@@ -132,7 +140,8 @@ def web_server(host: str, port: int) -> Child:
         command=[
             str(Path(sys.executable).with_name("granian")),
             *("--interface", "wsgi", "--host", host, "--port", str(port), "--workers", "2"),
-            *("--blocking-threads", "1", "--no-access-log", "--log-level", "warning"),
+            # several threads: one request whose body dawdles must not hold a worker
+            *("--blocking-threads", "8", "--no-access-log", "--log-level", "warning"),
             *("--backpressure", "64", "--respawn-failed-workers"),
             "console.wsgi:application",
         ],

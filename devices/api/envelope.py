@@ -60,6 +60,8 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
         try:
             if function is None:
                 raise MethodNotAllowed() if functions else NotFound()
+            if any("\0" in part for part in captured.values()):
+                raise NotFound()  # PostgreSQL's text cannot hold U+0000, so nothing has such a name
             if not application_id:  # `/api/...`: the host says whose
                 application_id, api_key = credentials_of_host(request.META.get("HTTP_HOST", ""))
             response = _answer(function(authenticate(application_id, api_key), request, **captured))

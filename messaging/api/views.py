@@ -24,6 +24,9 @@ def publish(caller: Caller, request: HttpRequest, name: str) -> object:
     publisher = publisher_of(caller, request, name)
     body = read_json_object(request, max_bytes=MAX_BODY_BYTES, more_with=MORE_WITH)
     wanted = parse_publish_request(name, body)
+    if wanted.push_singlecast is not None:
+        # named devices are reached whatever their channel: a grant for this channel alone does not cover them
+        publisher_of(caller, request, "")
     return published(
         caller,
         request,

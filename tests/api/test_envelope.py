@@ -256,3 +256,10 @@ def test_every_column_the_caller_fills_takes_the_longest_text_allowed(api: Api) 
 
     assert api.post(REGISTER, DEVICE | longest)[0] == 200
     assert DeviceRegistration.objects.get().device_id == longest["deviceId"]
+
+
+@pytest.mark.parametrize("path", ["/messaging/a%00b", "/messaging/registrations/a%00b", "/messaging/push/a%00b"])
+def test_a_nul_in_the_address_is_nothing_to_be_found(api: Api, path: str) -> None:
+    status, answer = api.post(path, {"message": "h"}) if "registrations" not in path else api.get(path)
+
+    assert (status, answer["code"]) == (404, 5904)

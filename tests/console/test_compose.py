@@ -184,3 +184,12 @@ def test_a_channel_that_is_gone_is_cloned_as_a_new_one(page: Client, application
 
     assert re.search(r'name="new_channel" value="default"', html)
     assert re.search(r'value="everyone" checked', html)
+
+
+def test_a_form_changed_after_it_was_sent_is_another_message(page: Client, application: Application) -> None:
+    page.post(address(application, "compose/send/"), reviewed(page, application))
+    changed = reviewed(page, application, body="Tea is ready")
+
+    page.post(address(application, "compose/send/"), changed)
+
+    assert sorted(Message.objects.values_list("body", flat=True)) == ["Coffee is ready", "Tea is ready"]

@@ -29,7 +29,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """`--port`, `--host`, `--no-demo`"""
-        parser.add_argument("--port", type=int, default=settings.PORT)
+        parser.add_argument("--port", type=int, default=settings.PORT, choices=range(1, 65_535), metavar="PORT")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every one")
         parser.add_argument("--no-demo", action="store_true", help="without the demo application and the simulators")
 
@@ -41,6 +41,7 @@ class Command(BaseCommand):
             self._start(children, host=options["host"], port=options["port"], with_demo=not options["no_demo"])
             while not should_stop():
                 time.sleep(0.2)
+                startup.keep_database()
                 for child in children:
                     if child.keep():
                         self.stderr.write(f"{child.name} ended, starting it again")
