@@ -127,11 +127,19 @@ class Connection(asyncio.Protocol):
             if len(self._body) > MAX_RECEIVED:
                 self._refuse(413)
         elif isinstance(event, h11.EndOfMessage):
-            assert self._request is not None
-            self.idle_since = float("inf")
-            self._handle(self, _request(self._request, self._body))
+            self._complete()
         elif isinstance(event, h11.ConnectionClosed):
             self.close()
+
+    def _complete(self) -> None:
+        assert self._request is not None
+        self.idle_since = float("inf")
+        try:
+            request = _request(self._request, self._body)
+        except ValueError:
+            self.answer(400, b"", "text/plain")
+        else:
+            self._handle(self, request)
 
     def _refuse(self, status: int) -> None:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -144,7 +152,8 @@ class Connection(asyncio.Protocol):
             return
         headers = [*_HEADERS, (b"Content-Type", content_type.encode()), (b"Content-Length", b"%d" % len(body))]
         response = self._http.send(h11.Response(status_code=status, headers=headers)) or b""
-        content = self._http.send(h11.Data(data=body)) or b"" if body else b""
+        is_head = self._request is not None and self._request.method == b"HEAD"  # RFC 9110 9.3.2: all but the content
+        content = self._http.send(h11.Data(data=body)) or b"" if body and not is_head else b""
         end = self._http.send(h11.EndOfMessage()) or b""
         self._write(response + content + end)
         self.idle_since = asyncio.get_running_loop().time()
@@ -229,6 +238,7 @@ class Connection(asyncio.Protocol):
 
 
 def _request(head: h11.Request, body: bytes) -> Request:
+    """Raises ValueError when the target is no address."""
     target = urlsplit(head.target.decode("ascii", "replace"))
     query = dict(parse_qsl(target.query, keep_blank_values=True, errors="replace"))
     return Request(head.method.decode(), unquote(target.path), query, dict(head.headers), body)

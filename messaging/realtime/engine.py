@@ -237,7 +237,7 @@ class Engine:
 
     def _plain(self, connection: Connection, request: Request) -> None:
         """`/health` for whoever starts this process; nothing else is here."""
-        if request.path == "/health":
+        if request.path == "/health" and request.method in ("GET", "HEAD"):
             connection.answer(200, msgspec.json.encode({"sessions": len(self.sessions)}), _JSON)
         else:
             connection.answer(404, b'{"code":5904,"message":"There is nothing at this address."}', _JSON)
