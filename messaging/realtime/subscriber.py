@@ -23,6 +23,7 @@ from messaging.realtime.access import Access, Credentials, Visitor
 from messaging.realtime.engine import Session
 from messaging.realtime.errors import InvalidSelector, UnknownRealtimeCall
 from messaging.realtime.hub import Hub, Kind, Place, Subscription
+from messaging.realtime.pace import Pace
 from messaging.realtime.packets import BadPacket, SocketPacket
 from messaging.realtime.peer_events import Command, PeerMessage
 from messaging.realtime.presence import Person, Presence
@@ -31,8 +32,9 @@ from messaging.realtime.selectors import predicate_of
 MAX_SUBSCRIPTIONS = 500
 MAX_SELECTORS = 50  #: each costs its evaluation with every message of the channel
 MAX_COMMAND = 64 * 1024  #: bytes of a command's JSON
+COMMANDS_A_SECOND, COMMANDS_AT_ONCE = 20, 50  #: each goes through the database to every process
 _MAX_INBOX = 600  #: packets; MAX_SUBSCRIPTIONS and some, which is what a client sends when it comes back
-_MAX_ID = 64
+_MAX_ID = 64  #: of a call, and of an application, whose UUID may be written at any length
 _MAY_NOT = "You may not listen to this channel."
 
 
@@ -59,11 +61,18 @@ class Options(msgspec.Struct):
 
 
 class Call(msgspec.Struct):
-    """The argument of SUB_ON, SUB_OFF and MET_REQ."""
+    """The argument of SUB_ON, SUB_OFF and MET_REQ. Only the id must be right: whatever else is wrong is answered."""
 
     id: str
-    name: str = ""
-    options: Options | None = None
+    name: object = ""
+    options: object = None
+
+    def checked_options(self) -> Options:
+        """Raises InvalidProperty."""
+        try:
+            return msgspec.convert({} if self.options is None else self.options, Options)
+        except msgspec.ValidationError as error:
+            raise InvalidProperty(f"options: {error}.", field="options") from error
 
 
 class Subscriber:
@@ -78,6 +87,7 @@ class Subscriber:
         )
         self._visitor: Visitor | None = None
         self._refusal: ApiError = PermissionMissing(_MAY_NOT)
+        self._command_pace = Pace(a_second=COMMANDS_A_SECOND, at_once=COMMANDS_AT_ONCE)
         self._connection_id = secrets.token_hex(16).upper()
         self._subscriptions: dict[str, Subscription] = {}
         #: packets are taken one after another: a SUB_OFF must not overtake its SUB_ON
@@ -113,12 +123,18 @@ class Subscriber:
     def _connect(self, packet: SocketPacket) -> None:
         if packet.namespace == "/":
             return
-        if packet.namespace.strip("/").lower() != self.credentials.application_id.lower() or self._namespace:
+        if self._namespace or not self._is_ours(packet):
             reason = {"message": "Invalid namespace"} if self._session.protocol >= 4 else "Invalid namespace"
             self._session.send(packets.socket_packet(packets.ERROR, packet.namespace, reason))
             return
         self._namespace = packet.namespace
         self._work_on(self._admit())
+
+    def _is_ours(self, packet: SocketPacket) -> bool:
+        """Whether its namespace is the application's. Every packet repeats it, and only revision 3 adds a query."""
+        if len(packet.namespace) > 1 + _MAX_ID or (packet.query and self._session.protocol >= 4):
+            return False
+        return packet.namespace.lower() == f"/{self.credentials.application_id}".lower()
 
     async def _admit(self) -> None:
         """Find out who this is before anything is answered."""
@@ -225,7 +241,7 @@ class Subscriber:
             subscription.send(packets.subscription_tail(self._services.presence.listing(subscription.place)))
 
     async def _subscription(self, call: Call) -> Subscription:
-        place, options = await self._place(call), call.options or Options()
+        place, options = await self._place(call), call.checked_options()
         try:
             kind = Kind(call.name)
         except ValueError as error:
@@ -240,7 +256,7 @@ class Subscriber:
         """The channel meant. Raises ApiError when this visitor may not listen to it."""
         if self._visitor is None:
             raise self._refusal
-        channel = channel_name((call.options or Options()).channel)
+        channel = channel_name(call.checked_options().channel)
         await self._check_may_listen(channel)
         return Place(self._visitor.caller.application.pk, channel)
 
@@ -272,7 +288,7 @@ class Subscriber:
         if call.name == "PUB_SUB_COMMAND":
             await self._send_command(call)
         elif call.name == "SET_USER_TOKEN":
-            await self._change_user(_user_token((call.options or Options()).userToken))
+            await self._change_user(_user_token(call.checked_options().userToken))
         else:
             raise UnknownRealtimeCall(f"{call.name} is not supported.")
 
@@ -287,7 +303,9 @@ class Subscriber:
             raise self._refusal
 
     async def _send_command(self, call: Call) -> None:
-        place, options = await self._place(call), call.options or Options()
+        if not self._command_pace.allows_one_more():
+            raise TooManyRequests(f"A connection sends {COMMANDS_A_SECOND} commands a second.")
+        place, options = await self._place(call), call.checked_options()
         person = self._person.wire()
         # flat for the Swift SDK, nested for Java and Flutter
         content = msgspec.json.encode({"type": options.type, "data": options.data, **person, "userInfo": person})

@@ -48,9 +48,12 @@ class LiveClient:
     def call(self, event: str, name: str = "", call_id: str = "", **options: object) -> str:
         """Send SUB_ON, SUB_OFF or MET_REQ; the id it went with."""
         call_id = call_id or f"call-{next(_ids)}"
-        argument = {"id": call_id, "name": name, "options": options}
-        self.send(f"42{self.namespace}," + json.dumps([event, argument], ensure_ascii=False))
+        self.call_with(event, {"id": call_id, "name": name, "options": options})
         return call_id
+
+    def call_with(self, event: str, argument: object) -> None:
+        """Send an event with this argument, whatever it is."""
+        self.send(f"42{self.namespace}," + json.dumps([event, argument], ensure_ascii=False))
 
     def subscribe(self, kind: str, channel: str = "default", **options: object) -> str:
         """SUB_ON PUB_SUB_<kind>, ready when this returns; its id."""

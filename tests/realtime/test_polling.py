@@ -24,13 +24,14 @@ class Poller:
     live: Live
     protocol: int
     sid: str = ""
+    application: str = ""  #: in the path, where that is not the one of `live`
 
     def request(self, method: str, body: bytes | None = None, **query: object) -> tuple[int, str]:
         """Status and body of one request; the session's id goes with it once there is one."""
         parameters = {"EIO": self.protocol, "transport": "polling", "apiKey": self.live.account.key, "t": "x"}
         if self.sid:
             parameters["sid"] = self.sid
-        path = f"/{self.live.application_id}/?{urlencode({**parameters, **query})}"
+        path = f"/{self.application or self.live.application_id}/?{urlencode({**parameters, **query})}"
         connection = http.client.HTTPConnection("127.0.0.1", self.live.stack.socket_port, timeout=30)
         try:
             connection.request(method, path, body, {"Content-Type": "text/plain;charset=UTF-8"})
@@ -183,6 +184,28 @@ def test_a_namespace_of_another_application_is_refused(live: Live) -> None:
     client.send("40/somebody-else,")
 
     assert client.next_packet() == '44/somebody-else,{"message":"Invalid namespace"}'
+
+
+@pytest.mark.parametrize("written", ["/{0}", "{0}/", "{0}" + "/" * 90_000, "{0}?apiKey=x"])
+def test_a_namespace_is_the_application_and_nothing_else(
+    poller: Callable[[int], Poller], live: Live, written: str
+) -> None:
+    client, namespace = poller(4), "/" + written.format(live.application_id)
+    client.sid = json.loads(client.poll()[1:])["sid"]
+
+    client.post(f"40{namespace},")
+
+    assert client.poll() == f'44{namespace.partition("?")[0]},{{"message":"Invalid namespace"}}'
+
+
+def test_an_application_written_at_length_is_refused(live: Live) -> None:
+    client = Poller(live, 4)
+    client.application = live.application_id + "-" * 5_000
+    client.sid = json.loads(client.poll()[1:])["sid"]
+
+    client.post(f"40/{client.application},")
+
+    assert client.poll().startswith("44/")
 
 
 def test_a_path_without_eio_is_not_found(live: Live) -> None:

@@ -118,6 +118,65 @@ def test_what_cannot_be_subscribed_to_is_refused(live: Live, name: str, channel:
     assert refusal(live.client(), name, channel=channel) == code
 
 
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"channel": "default", "selector": 5}, "$.selector"),
+        ({"channel": None}, "$.channel"),
+        ({"channel": 5}, "$.channel"),
+        ([], "Expected `object`"),
+        (5, "Expected `object`"),
+    ],
+)
+def test_an_option_of_the_wrong_type_is_refused_for_that_subscription_alone(
+    live: Live, options: object, place: str
+) -> None:
+    client = live.client()
+    client.subscribe("MESSAGES")
+    client.call_with("SUB_ON", {"id": "wrong", "name": "PUB_SUB_MESSAGES", "options": options})
+
+    event, argument = client.next_event()
+
+    assert (event, argument["id"], argument["error"]["code"]) == ("SUB_RES", "wrong", 5901)
+    assert place in argument["error"]["message"]
+    live.publish("hello")
+    assert client.next_content()["message"] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code"),
+    [
+        ("SET_USER_TOKEN", {"userToken": 5}, "5901"),
+        ("PUB_SUB_COMMAND", {"channel": None}, "5901"),
+        ("PUB_SUB_COMMAND", {"channel": "default", "type": 5}, "5901"),
+        (5, {}, "5941"),
+    ],
+)
+def test_a_method_called_with_the_wrong_types_is_answered_with_an_error(
+    live: Live, name: object, options: object, code: str
+) -> None:
+    client = live.client()
+    client.call_with("MET_REQ", {"id": "wrong", "name": name, "options": options})
+
+    event, argument = client.next_event()
+
+    assert (event, argument["id"], argument["error"]["code"]) == ("MET_RES", "wrong", code)
+    client.subscribe("MESSAGES")
+
+
+def test_commands_beyond_the_pace_of_a_connection_are_refused(live: Live) -> None:
+    client, other = live.client(), live.client()
+    for _ in range(150):
+        client.call("MET_REQ", "PUB_SUB_COMMAND", channel="default", type="x", data=1)
+    answers = [client.next_event() for _ in range(150)]
+
+    refused = [argument["error"]["code"] for event, argument in answers if event == "MET_RES" and "error" in argument]
+    assert set(refused) == {"5906"}
+    assert all("error" not in argument for _, argument in answers[:50])
+    other.call("MET_REQ", "PUB_SUB_COMMAND", channel="default", type="x", data=1)
+    assert "error" not in other.next_event()[1]
+
+
 def test_more_subscriptions_than_a_connection_takes_are_refused(live: Live) -> None:
     client = live.client()
     for _ in range(500):
