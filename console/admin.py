@@ -74,7 +74,7 @@ class ScheduleAdmin(JobRecordAdmin):
 class FailureAdmin(JobRecordAdmin):
     """Jobs that failed, with the reason; what they had to do is done by the next one."""
 
-    list_display = ("name", "func", "started", "stopped", "short_result")
+    list_display = ("name", "func", "started", "stopped")
 
 
 for model in (Schedule, Success, Failure, OrmQ):

@@ -141,7 +141,7 @@ def web_server(host: str, port: int) -> Child:
             str(Path(sys.executable).with_name("granian")),
             *("--interface", "wsgi", "--host", host, "--port", str(port), "--workers", "2"),
             # several threads: one request whose body dawdles must not hold a worker
-            *("--blocking-threads", "8", "--no-access-log", "--log-level", "warning"),
+            *("--blocking-threads", "4", "--no-access-log", "--log-level", "warning"),
             *("--backpressure", "64", "--respawn-failed-workers"),
             "console.wsgi:application",
         ],
