@@ -23,6 +23,7 @@ _MAX_CACHED = 10_000
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)
 #: stands for an application id that is no UUID, so that such a call costs the same query as any other
 _NO_APPLICATION = uuid.UUID(int=0)
+_UUID_LENGTH = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ def _look_up(application_id: str, digests: list[bytes]) -> Caller:
 
 
 def _to_uuid(application_id: str) -> uuid.UUID:
+    if len(application_id) != _UUID_LENGTH:
+        return _NO_APPLICATION  # uuid.UUID skips any number of hyphens: a name of megabytes would be remembered
     try:
         return uuid.UUID(application_id)
     except ValueError:
