@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
+from devices.api_keys import Permissions
+from devices.host_keys import create_host_key
 from tests.factories import ApiAccount, make_account
 from tests.realtime.live_client import LiveClient
 from tests.realtime.stack import Stack, database_url_of_tests, free_ports
@@ -62,8 +64,21 @@ class Live:
         return client
 
     def sdk_configuration(self, **more: object) -> dict[str, object]:
-        """What an SDK needs to start."""
-        return {"url": self.stack.url, "applicationId": self.application_id, "key": self.account.key, **more}
+        """What an SDK needs to start by id and key."""
+        init_app, init_nobody = [self.application_id, self.account.key], [self.application_id, "WRONG-KEY"]
+        return {"url": self.stack.url, "initApp": init_app, "initNobody": init_nobody, **more}
+
+    def sdk_configuration_by_host(self, **more: object) -> dict[str, object]:
+        """What an SDK needs to start by a host name of the application, the "custom domain" of the vendor."""
+        application = self.account.application
+        application.subdomain = f"shop-{application.pk}"  # its own: the web server remembers hosts for seconds
+        application.save()
+        create_host_key(application, Permissions(may_publish=True))
+        return {
+            "initApp": [f"http://{application.subdomain}.localhost:{self.stack.web_port}"],
+            "initNobody": [f"http://nobody.localhost:{self.stack.web_port}"],
+            **more,
+        }
 
     def publish(self, message: object, channel: str = "default", **body: object) -> str:
         """POST to the channel; the message's id."""

@@ -26,7 +26,7 @@ def judge(name: str) -> Judge:
         pytest.fail("the SDKs are not installed: run tests/realtime/sdk/install.sh")
     if name != "chromium":
         return lambda scenario, configuration: _run(
-            [str(NODE), "run.js", name, scenario, json.dumps(configuration)], FOLDER
+            [str(NODE), "--require", "./localhost.js", "run.js", name, scenario, json.dumps(configuration)], FOLDER
         )
     if not shutil.which("chromium"):
         pytest.skip("no Chromium; .ci/chromium.sh installs one")

@@ -7,22 +7,46 @@ from typing import Any
 
 import pytest
 
+from devices.push_services import PushService
+from messaging.models import Message
+from messaging.providers.notifications import IosNotification
+from messaging.publishing import render_for, request_of
+from messaging.template_models import PushTemplate
 from tests.realtime.conftest import Live
 from tests.realtime.sdks import judge
 
 
 @pytest.mark.parametrize("sdk", ["backendless8", "backendless7", "backendless6", "chromium"])
 def test_every_messaging_call_of_the_sdk_is_answered_as_documented(live: Live, sdk: str) -> None:
-    report = judge(sdk)("messaging", live.sdk_configuration(tomorrow=tomorrow()))
+    make_templates(live)
 
+    check_messaging(judge(sdk)("messaging", live.sdk_configuration(tomorrow=tomorrow())), live, sdk)
+
+
+@pytest.mark.parametrize("sdk", ["backendless8", "backendless7", "backendless6", "chromium"])
+def test_every_messaging_call_of_the_sdk_is_answered_by_host_name_too(live: Live, sdk: str) -> None:
+    make_templates(live)
+
+    check_messaging(judge(sdk)("messaging", live.sdk_configuration_by_host(tomorrow=tomorrow())), live, sdk)
+
+
+def make_templates(live: Live) -> None:
+    application = live.account.application
+    PushTemplate.objects.create(application=application, name="welcome", message="Hello")
+    PushTemplate.objects.create(
+        application=application, name="my tpl", message="Hi {name}", ios={"alertTitle": "{n} new"}, platforms=["IOS"]
+    )
+
+
+def check_messaging(report: dict[str, Any], live: Live, sdk: str) -> None:
     check_published(report["publish"], sdk)
     check_scheduled(report["scheduled"])
     check_devices(report["devices"])
-    check_templates(report["templates"])
+    check_templates(report["templates"], live)
     check_users(report["users"])
     check_email(report["email"])
     assert report["deleteChannel"] is None or report["deleteChannel"]["value"] is None
-    assert report["wrongKey"]["error"]["code"] == 2002
+    assert report["nobody"]["error"]["code"] == 2002
 
 
 def tomorrow() -> int:
@@ -65,8 +89,16 @@ def check_devices(report: dict[str, Any]) -> None:
     assert codes == [5004, 5000, 5001]
 
 
-def check_templates(report: dict[str, Any]) -> None:
-    assert report["android"]["value"] == report["ios"]["value"] == {}
+def check_templates(report: dict[str, Any], live: Live) -> None:
+    pushed, with_values = report["push"]["value"], report["pushWithValues"]["value"]
+    assert (pushed["status"], pushed["errorMessage"]) == ("SCHEDULED", None)
+    message_id = with_values["messageId"].removeprefix("message:").lower()
+    message = Message.objects.get(application=live.account.application, message_id=message_id)
+    ios = render_for(request_of(message), message.application, PushService.APNS, message.wire_id)
+    assert isinstance(ios, IosNotification)
+    assert (ios.title, ios.body) == ("3 new", "Hi Bob")
+    assert report["android"]["value"].keys() == {"welcome"}
+    assert report["ios"]["value"].keys() == {"welcome", "my tpl"}
     assert "no such template" in report["unknown"]["error"]["message"]
 
 

@@ -30,8 +30,15 @@ MESSAGE_KEYS = {
 
 @pytest.mark.parametrize("sdk", ["backendless8", "backendless7", "backendless6", "chromium"])
 def test_the_sdk_joins_listens_selects_commands_and_leaves(live: Live, sdk: str) -> None:
-    report = judge(sdk)("realtime", live.sdk_configuration(channelName="news"))
+    check_realtime(judge(sdk)("realtime", live.sdk_configuration(channelName="news")))
 
+
+@pytest.mark.parametrize("sdk", ["backendless8", "backendless7", "backendless6", "chromium"])
+def test_the_sdk_does_the_same_by_host_name(live: Live, sdk: str) -> None:
+    check_realtime(judge(sdk)("realtime", live.sdk_configuration_by_host(channelName="news")))
+
+
+def check_realtime(report: dict[str, Any]) -> None:
     assert (report["isConnected"], report["isConnectedAfterLeaving"]) == (True, False)
     assert report["transport"] == "websocket"
     check_messages(report)

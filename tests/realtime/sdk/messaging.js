@@ -95,9 +95,9 @@
     };
   }
 
-  async function messaging(Backendless, { url, applicationId, key, tomorrow }) {
+  async function messaging(Backendless, { url, initApp, initNobody, tomorrow }) {
     Backendless.serverURL = url;
-    Backendless.initApp(applicationId, key);
+    Backendless.initApp(...initApp);
     const report = { publish: {} };
     for (const [name, call] of Object.entries(publishing(Backendless, tomorrow))) {
       report.publish[name] = await outcome(call);
@@ -110,8 +110,8 @@
     report.email = await email(Backendless);
     report.users = await users(Backendless);
     Backendless.serverURL = url;
-    Backendless.initApp(applicationId, 'WRONG-KEY');
-    report.wrongKey = await outcome(() => Backendless.Messaging.publish('default', 'h'));
+    Backendless.initApp(...initNobody);
+    report.nobody = await outcome(() => Backendless.Messaging.publish('default', 'h'));
     return report;
   }
 

@@ -29,9 +29,9 @@
     }
   }
 
-  async function realtime(Backendless, { url, applicationId, key, channelName }) {
+  async function realtime(Backendless, { url, initApp, channelName }) {
     Backendless.serverURL = url;
-    Backendless.initApp(applicationId, key);
+    Backendless.initApp(...initApp);
     const report = {};
 
     const channel = Backendless.Messaging.subscribe(channelName);
