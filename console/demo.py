@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from devices.api_keys import Permissions, create_api_key
-from devices.models import Application, ClientType, DeviceRegistration, Subscription
+from devices.models import Application, ClientType, DeviceRegistration, Segment, Subscription
 from devices.push_services import NATIVE_PUSH_SERVICE, Os, PushService
 from devices.registration import ensure_channels
 from messaging.secrets import store_credential
@@ -24,6 +24,9 @@ _SHARES: dict[Os, int] = {Os.ANDROID: 9, Os.IOS: 7, Os.WEB: 3, Os.WP: 1}
 #: one device in so many behaves like this; the others are well. The first word that fits counts
 _BEHAVIOURS = {41: "dead", 149: "slow", 211: "500x1", 1999: "429-2x1"}
 _CHANNELS = ("default", "news", "offers")
+#: attributes to try segments with; 7 and 3 share no factor with the 20 devices of a round
+_PLANS = ("gold", "silver", "silver", "basic", "basic", "basic", "basic")
+_CITIES = ("Berlin", "Lisbon", "Oslo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ def ensure_demo(urls: Mapping[str, str]) -> DemoKeys:
         _refresh(application, urls)
         if not application.registrations.exists():
             _make_devices(application, urls)
+            Segment.objects.create(application=application, name="Gold customers", query="plan = 'gold'")
         path.touch(mode=0o600)
         path.write_text(json.dumps({name: getattr(keys, name) for name in keys.__slots__}))
     return keys
@@ -117,4 +121,5 @@ def _device(application: Application, n: int, os: Os, urls: Mapping[str, str]) -
         os=os,
         os_version={Os.ANDROID: "16", Os.IOS: "19.1", Os.WEB: "Firefox 153", Os.WP: "11"}[os],
         push_service=service,
+        attributes={"plan": _PLANS[n % len(_PLANS)], "city": _CITIES[n % len(_CITIES)]},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,27 +10,22 @@ from django import forms
 from django.http import QueryDict
 from django.utils import timezone
 
+from console.form_audience import AudienceForm, initial_audience
 from console.form_delivery import DeliveryForm, initial_delivery
 from console.form_fields import FIELD_OF_HEADER, HEADER_FIELDS, HeaderRow, HeaderRowsField, PlainText
 from console.wall_clock import Moment, RepeatedHour, SkippedHour, moment_at
-from devices.channels import DEFAULT_CHANNEL, channel_name
 from devices.errors import ApiError
 from devices.models import Application
-from devices.push_services import Os, OsMask
 from messaging.models import PublishPolicy
 from messaging.publishing import PublishRequest
 
 #: further ahead than this is a slip of the keyboard more often than a plan (field.md 3, rule 10)
 FURTHEST_AHEAD = timedelta(days=366)
-#: design.md 6
-MOST_DEVICE_IDS = 100_000
-#: channels offered by name; more than this are typed
-CHANNELS_OFFERED = 200
-_NEW_CHANNEL = ""
 
 #: properties of the wire and header names -> the field whose error they are
 _FIELD_OF_PROPERTY = {
     "publishAt": "send_on",
+    "segmentQuery": "segment_query",
     "pushSinglecast": "device_ids",
     "repeatExpiresAt": "repeat_until",
     "cron": "repeat_cron",
@@ -39,24 +33,9 @@ _FIELD_OF_PROPERTY = {
 }
 
 
-class ComposeForm(DeliveryForm):
+class ComposeForm(AudienceForm, DeliveryForm):
     """One campaign. Field names are the page's; `to_publish_request` speaks the glossary's."""
 
-    channel = forms.ChoiceField(required=False, label="Channel")
-    new_channel = PlainText(required=False, max_length=128, label="New channel")
-    audience = forms.ChoiceField(
-        choices=[
-            ("oses", "By operating system"),
-            ("devices", "Named devices"),
-            ("everyone", "Everyone in this channel"),
-        ],
-        widget=forms.RadioSelect,
-        error_messages={"required": "Choose who gets it."},
-    )
-    oses = forms.MultipleChoiceField(
-        choices=Os.choices, required=False, widget=forms.CheckboxSelectMultiple, label="Operating systems"
-    )
-    device_ids = PlainText(required=False, widget=forms.Textarea, label="Device ids")
     body = PlainText(
         label="Message", widget=forms.Textarea, max_length=8000, error_messages={"required": "Write the message."}
     )
@@ -72,11 +51,7 @@ class ComposeForm(DeliveryForm):
 
     def __init__(self, *args: Any, application: Application, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = list(application.channels.order_by("name").values_list("name", flat=True)[:CHANNELS_OFFERED])
-        self._choose_channel(names)
-        channel = self.fields["channel"]
-        assert isinstance(channel, forms.ChoiceField)
-        channel.choices = [*((name, name) for name in names), (_NEW_CHANNEL, "Another channel…")]
+        self.offer_names(application)
         for spec in HEADER_FIELDS:
             widget = forms.Textarea(attrs={"rows": 2}) if spec.is_long else forms.TextInput()
             widget.attrs["placeholder"] = spec.placeholder
@@ -85,18 +60,10 @@ class ComposeForm(DeliveryForm):
         self.moment: Moment | None = None
         self.is_repeated_hour = False
 
-    def _choose_channel(self, names: list[str]) -> None:
-        """Begin with the channel asked for, else "default"; as a new one when it does not exist (any more)."""
-        wanted = self.initial.get("channel") or DEFAULT_CHANNEL
-        if wanted in names:
-            self.initial["channel"] = wanted
-        else:
-            self.initial.update(channel=_NEW_CHANNEL, new_channel=wanted)
-
     def _dress(self) -> None:
         """Tabler's classes, and the error line every field is described by (it is there, empty, before any error)."""
         self.fields["send_on"].widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
-        self.fields["body"].widget.attrs["rows"] = self.fields["device_ids"].widget.attrs["rows"] = 3
+        self.fields["body"].widget.attrs["rows"] = 3
         if not self.is_bound and "zone" not in self.initial:
             self.fields["zone"].widget.attrs["data-own-zone"] = True
         for name, field in self.fields.items():
@@ -105,13 +72,6 @@ class ComposeForm(DeliveryForm):
             is_select = isinstance(field.widget, forms.Select) and not isinstance(field.widget, forms.RadioSelect)
             field.widget.attrs["class"] = "form-select" if is_select else "form-control"
             field.widget.attrs["aria-describedby"] = f"error-{name}"
-
-    def clean_device_ids(self) -> tuple[str, ...]:
-        """One per line or between commas; the same one twice counts once."""
-        ids = tuple(dict.fromkeys(re.findall(r"[^\s,]+", self.cleaned_data["device_ids"])))
-        if len(ids) > MOST_DEVICE_IDS:
-            raise forms.ValidationError(f"{len(ids):,} device ids; at most {MOST_DEVICE_IDS:,} at once.")
-        return ids
 
     def clean_ios_badge(self) -> str:
         """A whole number; empty leaves the badge as it is."""
@@ -122,28 +82,11 @@ class ComposeForm(DeliveryForm):
 
     def clean(self) -> dict[str, Any]:
         """Rules between fields: a channel, an audience that is not empty, a time that exists."""
-        self._check_channel()
-        self._check_audience()
+        self.check_audience()
         if self.cleaned_data.get("when") == "later":
             self._check_time()
         self.check_delivery()
         return self.cleaned_data
-
-    def _check_channel(self) -> None:
-        name = self.cleaned_data.get("new_channel", "").strip()
-        if self.cleaned_data.get("channel"):
-            return
-        try:
-            channel_name(name)
-        except ApiError as error:
-            self.add_error("new_channel", error.message if name else "Name the channel.")
-
-    def _check_audience(self) -> None:
-        audience = self.cleaned_data.get("audience")
-        if audience == "oses" and not self.cleaned_data.get("oses"):
-            self.add_error("oses", "Choose at least one operating system.")
-        if audience == "devices" and not self.cleaned_data.get("device_ids") and "device_ids" not in self.errors:
-            self.add_error("device_ids", "Name at least one device: an empty list never means everyone.")
 
     def _check_time(self) -> None:
         try:
@@ -151,9 +94,12 @@ class ComposeForm(DeliveryForm):
         except ValueError:
             self.add_error("send_on", "Give a date and a time.")
             return
+        if wall.tzinfo is not None:
+            self.add_error("send_on", "Leave the offset out: the time zone beside it counts.")
+            return
         which = self.cleaned_data.get("which_hour") or None
         try:
-            moment = moment_at(wall.replace(tzinfo=None), self.zone_name, which=None if which is None else int(which))
+            moment = moment_at(wall, self.zone_name, which=None if which is None else int(which))
             self._check_distance(moment)
         except (SkippedHour, RepeatedHour, OverflowError) as error:
             self.is_repeated_hour = isinstance(error, RepeatedHour)
@@ -182,12 +128,6 @@ class ComposeForm(DeliveryForm):
             for name in self.fields
         }
 
-    @property
-    def channel_name(self) -> str:
-        """The channel meant, or "" while it has no name."""
-        name: str = self.cleaned_data.get("channel") or self.cleaned_data.get("new_channel", "")
-        return name.strip()
-
     def to_publish_request(self) -> PublishRequest:
         """The campaign; call it on a valid form."""
         return self.draft_request()
@@ -200,36 +140,20 @@ class ComposeForm(DeliveryForm):
             body=cleaned.get("body", ""),
             headers=self._headers(),
             publish_policy=PublishPolicy(cleaned.get("publish_policy") or PublishPolicy.BOTH),
-            push_broadcast=self._broadcast(),
-            push_singlecast=cleaned.get("device_ids") if cleaned.get("audience") == "devices" else None,
             publish_at=self.moment.utc if self.moment is not None else None,
+            **self.audience_values(),
             **self.delivery_values(),
         )
 
     def _headers(self) -> dict[str, str]:
         cleaned = self.cleaned_data
-        hidden = self._hidden_oses()
+        hidden = self.hidden_oses()
         named = {
             spec.header: cleaned[spec.name]
             for spec in HEADER_FIELDS
             if cleaned.get(spec.name) and spec.os not in hidden
         }
         return named | dict(cleaned.get("headers") or {})
-
-    def _hidden_oses(self) -> set[Os]:
-        """Systems whose fields the page does not show: what was typed there before stays out of the message."""
-        if self.cleaned_data.get("audience") != "oses" or not self.cleaned_data.get("oses"):
-            return set()
-        chosen = {Os(name) for name in self.cleaned_data["oses"]}
-        return {os for os in Os if os not in chosen} - ({Os.IOS} if Os.OSX in chosen else set())
-
-    def _broadcast(self) -> OsMask | None:
-        audience = self.cleaned_data.get("audience")
-        if audience == "everyone":
-            return OsMask.ALL
-        if audience == "devices":
-            return None
-        return OsMask.of(tuple(Os(name) for name in self.cleaned_data.get("oses", [])))
 
     def add_api_error(self, error: ApiError) -> None:
         """Show what `publish` refused beside the field it is about, or above the form."""
@@ -248,21 +172,21 @@ def typed_form(initial: Mapping[str, Any], application: Application) -> ComposeF
     return ComposeForm(typed, application=application)
 
 
+def form_can_say(request: PublishRequest) -> bool:
+    """Whether the form has a field for all of it; the rest would silently be left out of an edit or a clone."""
+    return (
+        isinstance(request.body, str)
+        and request.template is None
+        and (request.push_singlecast is None or request.push_broadcast is None)
+    )
+
+
 def initial_from(request: PublishRequest) -> dict[str, Any]:
     """Form values that say the same as a request, for "clone" and "edit". A time that has passed stays behind."""
     initial: dict[str, Any] = {
-        "channel": request.channel_name,
         "body": request.body if isinstance(request.body, str) else "",
         "publish_policy": request.publish_policy,
         "headers": [HeaderRow(name, value) for name, value in request.headers.items() if name not in FIELD_OF_HEADER],
     }
     initial |= {FIELD_OF_HEADER[name]: value for name, value in request.headers.items() if name in FIELD_OF_HEADER}
-    return initial | _initial_audience(request) | initial_delivery(request, timezone.now())
-
-
-def _initial_audience(request: PublishRequest) -> dict[str, Any]:
-    if request.push_singlecast is not None:
-        return {"audience": "devices", "device_ids": "\n".join(request.push_singlecast)}
-    if request.push_broadcast == OsMask.ALL:
-        return {"audience": "everyone"}
-    return {"audience": "oses", "oses": list(request.target_oses() or ())}
+    return initial | initial_audience(request) | initial_delivery(request, timezone.now())

@@ -20,7 +20,7 @@ from devices.errors import ApiError
 from devices.models import Application
 from devices.push_services import NATIVE_PUSH_SERVICE, Os, PushService
 from devices.timestamps import to_wire
-from messaging.models import PublishPolicy
+from messaging.models import InDoubtPolicy, PublishPolicy
 from messaging.providers.base import Envelope
 from messaging.providers.notifications import Notification
 from messaging.providers.registry import preview_payload
@@ -92,6 +92,7 @@ class ComposePreview:
     moment: Moment | None
     plan: FiringPlan | None  #: None when it fires once
     curl: str
+    console_only: list[str]  #: what the form says and the API has no property for
 
     @property
     def is_over_limit(self) -> bool:
@@ -108,12 +109,11 @@ def compose_preview(form: ComposeForm, application: Application, *, is_fresh: bo
     return ComposePreview(
         frames=[Frame(os, rendered[NATIVE_PUSH_SERVICE[os]]) for os in shown if NATIVE_PUSH_SERVICE[os] in rendered],
         payloads=payloads,
-        audience=count_audience(
-            request, application, is_chosen=bool(form.cleaned_data.get("audience")), is_fresh=is_fresh
-        ),
+        audience=count_audience(request, application, is_chosen=form.is_audience_known, is_fresh=is_fresh),
         moment=form.moment,
         plan=firing_plan(request, form.zone_name),
         curl=as_curl(request, application),
+        console_only=console_only(request),
     )
 
 
@@ -173,6 +173,8 @@ def as_json(request: PublishRequest) -> dict[str, object]:
         properties["pushBroadcast"] = int(request.push_broadcast)
     if request.push_singlecast is not None:
         properties["pushSinglecast"] = list(request.push_singlecast)
+    if request.segment_query:
+        properties["segmentQuery"] = request.segment_query
     if request.publish_at is not None:
         properties["publishAt"] = to_wire(request.publish_at)
     if request.repeat_every is not None:
@@ -180,6 +182,17 @@ def as_json(request: PublishRequest) -> dict[str, object]:
     if request.repeat_every is not None and request.repeat_expires_at is not None:
         properties["repeatExpiresAt"] = to_wire(request.repeat_expires_at)
     return properties
+
+
+def console_only(request: PublishRequest) -> list[str]:
+    """Labels of what `as_json` leaves out, for Backendless Messaging has no property for it."""
+    said = {
+        "the repetition by wall clock": bool(request.cron),
+        "Give up after": request.ttl is not None,
+        "If no answer came": request.in_doubt is not InDoubtPolicy.RESEND,
+        "At most, requests a second": request.requests_per_second is not None,
+    }
+    return [label for label, is_said in said.items() if is_said]
 
 
 def as_curl(request: PublishRequest, application: Application) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from console.forms import form_can_say
 from console.models import AuditEntry
 from console.pages_compose import Payload, payloads_of
 from console.pages_messages import LATEST_FIRST, author_of
@@ -73,8 +74,12 @@ def may_cancel(message: Message) -> bool:
     return message.status == MessageStatus.SCHEDULED
 
 
+def may_clone(message: Message) -> bool:
+    """Whether the compose form can say all of it."""
+    return form_can_say(request_of(message))
+
+
 def may_edit(message: Message, occurrence: Occurrence | None) -> bool:
     """Whether the compose form can say all of it and nothing has begun."""
     is_waiting = occurrence is not None and occurrence.state == OccurrenceState.SCHEDULED and occurrence.n == 1
-    is_plain = isinstance(message.body, str) and message.template is None and not message.segment_query
-    return message.status == MessageStatus.SCHEDULED and is_waiting and is_plain
+    return message.status == MessageStatus.SCHEDULED and is_waiting and may_clone(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import connection, transaction
@@ -46,8 +47,10 @@ def send_once(request: ConsoleRequest, form_token: str, publish_request: Publish
 
 
 def save_edit(request: ConsoleRequest, message: Message, publish_request: PublishRequest, seen_version: int) -> None:
-    """Change a message that has not begun. Raises what `edit` raises."""
-    before = as_json(request_of(message))
+    """Change a message that has not begun; what the form has no field for stays. Raises what `edit` raises."""
+    stored = request_of(message)
+    before = as_json(stored)
+    publish_request = replace(publish_request, publisher_id=stored.publisher_id, subtopic=stored.subtopic)
     with transaction.atomic():
         edit(message, publish_request, publisher=publisher_of(request), seen_version=seen_version)
         audit.record(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.access import application_view
 from console.form_fields import HeaderRow
-from console.forms import ComposeForm, initial_from, typed_form
+from console.forms import ComposeForm, form_can_say, initial_from, typed_form
 from console.htmx import ConsoleRequest
 from console.pages import workers_view
 from console.pages_compose import ComposePreview, compose_preview, count_audience
@@ -22,7 +22,7 @@ from console.query import number_of
 from console.sending import save_edit, send_once
 from devices.errors import ApiError
 from messaging.models import Message
-from messaging.publishing import request_of
+from messaging.publishing import PublishRequest, request_of
 
 _SALT = "console.compose"
 #: a review left open for longer is asked again
@@ -68,7 +68,8 @@ def send(request: ConsoleRequest) -> HttpResponse:
         return _form(request, form)
     review = _reviewed(request)
     publish_request = form.to_publish_request()
-    if review is None or _has_drifted(review.counted, count_audience(publish_request, request.application).total):
+    counted_now = count_audience(publish_request, request.application).total
+    if review is None or _has_drifted(review, publish_request, counted_now):
         return _review(request, form, counted_before=review.counted if review else None)
     try:
         message = send_once(request, review.form_token, publish_request)
@@ -83,6 +84,8 @@ def send(request: ConsoleRequest) -> HttpResponse:
 def edit(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """The form of a message that has not begun; posted, the change, unless it began or was changed meanwhile."""
     message = get_object_or_404(Message, application=request.application, message_id=message_id)
+    if not form_can_say(request_of(message)):
+        return _refuse(request, message)
     if request.method != "POST":
         form = ComposeForm(initial=initial_from(request_of(message)), application=request.application)
         editing = {"edited": str(message.message_id), "seen_version": message.content_version}
@@ -106,24 +109,29 @@ class Reviewed:
 
     form_token: str
     counted: int
+    segment_query: str  #: a saved segment may be changed while somebody reads
 
 
-def _has_drifted(counted: int, now: int) -> bool:
-    return abs(now - counted) > counted * _DRIFT_ALLOWED
+def _has_drifted(reviewed: Reviewed, request: PublishRequest, now: int) -> bool:
+    is_other = request.segment_query != reviewed.segment_query
+    return is_other or abs(now - reviewed.counted) > reviewed.counted * _DRIFT_ALLOWED
 
 
 def _reviewed(request: ConsoleRequest) -> Reviewed | None:
     try:
-        form_token, counted = signing.loads(request.POST.get("reviewed", ""), salt=_SALT, max_age=_REVIEW_AGE_S)
+        reviewed = signing.loads(request.POST.get("reviewed", ""), salt=_SALT, max_age=_REVIEW_AGE_S)
     except signing.BadSignature:
         return None
-    return Reviewed(form_token, counted)
+    return Reviewed(*reviewed)
 
 
 def _empty_form(request: ConsoleRequest) -> HttpResponse:
     initial: dict[str, Any] = {}
     if "from" in request.GET:
-        initial = initial_from(request_of(_source(request, request.GET["from"])))
+        source = _source(request, request.GET["from"])
+        if not form_can_say(request_of(source)):
+            return _refuse(request, source)
+        initial = initial_from(request_of(source))
     form = ComposeForm(initial=initial, application=request.application)
     return _form(request, form, typed_form(form.initial, request.application))
 
@@ -133,6 +141,11 @@ def _source(request: ConsoleRequest, message_id: str) -> Message:
         return get_object_or_404(Message, application=request.application, message_id=UUID(message_id))
     except ValueError as error:
         raise Http404 from error
+
+
+def _refuse(request: ConsoleRequest, message: Message) -> HttpResponse:
+    messages.error(request, "The form has no field for all that this message says, so only the API can publish it.")
+    return redirect("message", request.application.application_id, message.message_id)
 
 
 def _form(request: ConsoleRequest, form: ComposeForm, typed: ComposeForm | None = None) -> HttpResponse:
@@ -158,15 +171,17 @@ def _context(request: ConsoleRequest, form: ComposeForm, preview: ComposePreview
 def _review(request: ConsoleRequest, form: ComposeForm, counted_before: int | None = None) -> HttpResponse:
     preview = compose_preview(form, request.application, is_fresh=True)
     context = _context(request, form, preview)
+    publish_request = form.to_publish_request()
+    reviewed = Reviewed(str(context["form_token"]), preview.audience.total, publish_request.segment_query)
     carried = [(name, value) for name, values in request.POST.lists() if name not in _NOT_CARRIED for value in values]
     return render(
         request,
         "console/review.html",
         context
         | {
-            "publish_request": form.to_publish_request(),
+            "publish_request": publish_request,
             "carried": carried,
             "counted_before": counted_before,
-            "reviewed": signing.dumps((context["form_token"], preview.audience.total), salt=_SALT),
+            "reviewed": signing.dumps(astuple(reviewed), salt=_SALT),
         },
     )

@@ -17,7 +17,7 @@ from console import audit
 from console.access import application_view
 from console.htmx import ConsoleRequest, render_page_or_partial
 from console.pages_deliveries import DeliveryFilter, delivery_page
-from console.pages_message import may_cancel, may_edit, payloads_sent, shown_occurrence, timeline_of
+from console.pages_message import may_cancel, may_clone, may_edit, payloads_sent, shown_occurrence, timeline_of
 from console.pages_messages import StatusFilter, message_list
 from console.pages_progress import firings_of, progress_of, samples_of
 from console.query import choice_of, number_of
@@ -58,6 +58,7 @@ def show_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
         "text": body_text(message.body),
         "may_cancel": may_cancel(message),
         "may_edit": may_edit(message, occurrence),
+        "may_clone": may_clone(message),
         "payloads": payloads_sent(message, request.application),
         "firings": firings_of(message),
     }
@@ -78,7 +79,7 @@ def show_progress(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
         return HttpResponseStopPolling()
     progress = progress_of(message, occurrence, request.application, samples_of(request.GET.get("seen")))
     context: dict[str, object] = {"progress": progress, "message": message, "may_cancel": may_cancel(message)}
-    context["may_edit"] = may_edit(message, occurrence)
+    context |= {"may_edit": may_edit(message, occurrence), "may_clone": may_clone(message)}
     if request.GET.get("was") != progress.state.word:  # the buttons and the timeline are others now
         context |= {"is_live": True, "timeline": timeline_of(message, occurrence, request.application)}
     response = render(request, "console/partials/_progress.html", context)
