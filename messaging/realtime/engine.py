@@ -224,9 +224,9 @@ class Engine:
         """Answer a request, or hold it."""
         if request.method == "OPTIONS":
             connection.answer(204, b"", _TEXT)
-        elif "EIO" not in request.query:
+        elif request.query.keys().isdisjoint(("EIO", "transport")):
             self._plain(connection, request)
-        elif request.query["EIO"] not in ("3", "4"):
+        elif _revision(request) not in ("3", "4"):
             _refuse(connection, 5)
         elif request.query.get("transport") not in ("polling", "websocket"):
             _refuse(connection, 0)
@@ -259,7 +259,7 @@ class Engine:
                 session.poll(connection)
 
     def _new_session(self, request: Request) -> Session:
-        session = Session(self, int(request.query["EIO"]), request.query)
+        session = Session(self, int(_revision(request)), request.query)
         session.client = self._make_client(session, request.path.strip("/").partition("/")[0])
         self.sessions[session.sid] = session
         return session
@@ -278,7 +278,7 @@ class Engine:
 
     def _continue(self, connection: Connection, request: Request) -> None:
         session = self.sessions.get(request.query["sid"])
-        if session is None or str(session.protocol) != request.query["EIO"]:
+        if session is None or str(session.protocol) != _revision(request):
             _refuse(connection, 1)
         elif request.wants_websocket:
             connection.become_websocket(request)
@@ -308,6 +308,11 @@ class Engine:
         """End every session."""
         for session in list(self.sessions.values()):
             session.close()
+
+
+def _revision(request: Request) -> str:
+    """socket.io-client-swift up to 15 speaks revision 3 without saying so."""
+    return request.query.get("EIO", "3")
 
 
 def _refuse(connection: Connection, code: int) -> None:

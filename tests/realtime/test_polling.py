@@ -25,10 +25,13 @@ class Poller:
     protocol: int
     sid: str = ""
     application: str = ""  #: in the path, where that is not the one of `live`
+    names_revision: bool = True
 
     def request(self, method: str, body: bytes | None = None, **query: object) -> tuple[int, str]:
         """Status and body of one request; the session's id goes with it once there is one."""
-        parameters = {"EIO": self.protocol, "transport": "polling", "apiKey": self.live.account.key, "t": "x"}
+        parameters: dict[str, object] = {"transport": "polling", "apiKey": self.live.account.key, "t": "x"}
+        if self.names_revision:
+            parameters["EIO"] = self.protocol
         if self.sid:
             parameters["sid"] = self.sid
         path = f"/{self.application or self.live.application_id}/?{urlencode({**parameters, **query})}"
@@ -103,6 +106,17 @@ def test_revision_3_frames_packets_by_their_length_in_utf_16(poller: Callable[[i
     assert pong == "1:3"
 
 
+def test_a_client_that_names_no_revision_speaks_the_third(live: Live) -> None:
+    """socket.io-client-swift up to version 15, which the Swift SDK was built on before 16 named revisions."""
+    client = Poller(live, 3, names_revision=False)
+    _, _, rest = client.poll().partition(":0")
+    client.sid = json.JSONDecoder().raw_decode(rest)[0]["sid"]
+    client.post("1:2")
+
+    assert rest.endswith("}2:40")
+    assert client.poll() == "1:3"
+
+
 def test_several_packets_in_one_post_are_separated_by_0x1e(poller: Callable[[int], Poller], live: Live) -> None:
     client, namespace = poller(4), f"/{live.application_id}"
     client.sid = json.loads(client.poll()[1:])["sid"]
@@ -130,7 +144,7 @@ def test_an_unknown_session_is_error_1(poller: Callable[[int], Poller]) -> None:
 def test_a_request_that_makes_no_sense_is_refused(
     poller: Callable[[int], Poller], query: dict[str, str], code: int
 ) -> None:
-    status, body = poller(4).request("GET", **query)
+    status, body = poller(4).request("GET", None, **query)
 
     assert (status, json.loads(body)["code"]) == (400, code)
 
