@@ -29,7 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stack(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
     """The processes, kept for the whole session: starting them takes seconds."""
     with django_db_blocker.unblock():
-        running = Stack(database_url_of_tests(), *free_ports(2))
+        web_port, socket_port = free_ports(2)
+        running = Stack(database_url_of_tests(), web_port, socket_port)
     try:
         running.start()
         yield running

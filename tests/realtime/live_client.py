@@ -57,7 +57,7 @@ class LiveClient:
 
     def subscribe(self, kind: str, channel: str = "default", **options: object) -> str:
         """SUB_ON PUB_SUB_<kind>, ready when this returns; its id."""
-        call_id = self.call("SUB_ON", f"PUB_SUB_{kind}", channel=channel, **options)
+        call_id = self.call("SUB_ON", f"PUB_SUB_{kind}", "", channel=channel, **options)
         assert self.next_event() == ("SUB_READY", {"id": call_id})
         return call_id
 

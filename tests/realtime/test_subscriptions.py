@@ -13,7 +13,7 @@ from tests.realtime.live_client import LiveClient
 
 def refusal(client: LiveClient, name: str, **options: object) -> int:
     """The code a SUB_ON is refused with."""
-    call_id = client.call("SUB_ON", name, **options)
+    call_id = client.call("SUB_ON", name, "", **options)
     event, argument = client.next_event()
     assert (event, argument["id"]) == ("SUB_RES", call_id)
     assert argument["error"]["message"]
