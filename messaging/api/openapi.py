@@ -13,6 +13,7 @@ from devices.errors import ApiError, ServiceUnavailable
 from messaging.api.idempotent import HEADER, REPLAYED
 from messaging.api.operation import IDEMPOTENCY_KEY, Operation
 from messaging.api.operations import OPERATIONS
+from messaging.idempotency import REMEMBERED_FOR
 
 _REF = "#/components/schemas/{name}"
 _USER_TOKEN = "user-token"  # noqa: S105  # name of a header
@@ -95,7 +96,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for name, (meaning, schema) in operation.parameters.items()
     ]
     if operation.is_once:
-        meaning = "The same key again within 24 hours publishes nothing and gets the first answer."
+        meaning = f"The same key again within {REMEMBERED_FOR.days} days publishes nothing and gets the first answer."
         parameters.append({"name": HEADER, "in": "header", "description": meaning, "schema": IDEMPOTENCY_KEY})
     return parameters
 
