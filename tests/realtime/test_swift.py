@@ -1,6 +1,6 @@
 """The real-time sequence of the Swift SDK: rt/lookup, then Engine.IO 3 over either transport.
 
-Swift does not run here. socket.io-client 2, the reference client of that revision, stands in for it, and sends and reads
+Swift does not run here. socket.io-client 2, the reference client of that revision, stands in for it; it sends and reads
 what RTClient.swift does (see sdk/swift.js).
 """
 
