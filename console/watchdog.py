@@ -16,7 +16,7 @@ from datetime import timedelta
 from django.db import DatabaseError, connection
 
 from console.processes import Child
-from messaging import heartbeat, queue
+from messaging import heartbeat, owners, queue
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Watchdog:
     """One `manage.py workers`."""
 
     def __init__(self, workers: int) -> None:
-        self.group = f"{heartbeat.host_name()}:{os.getpid()}:workers"
+        self.group = heartbeat.new_name("workers")
         self._workers = workers
         self._started_at = self._beat_at = 0.0
         self._cluster = Child(
@@ -71,6 +71,7 @@ class Watchdog:
             self._restart()
         elif now - self._beat_at >= _BEAT_EVERY_S:
             self._beat_at = now
+            owners.lapse_leases_of_dead(self.group)
             if not queue.waiting_jobs(self.group):
                 queue.ring_beat(self.group)
             silence = heartbeat.silence(self.group)
@@ -83,6 +84,7 @@ class Watchdog:
     def _restart(self) -> None:
         self._cluster.kill_group()
         time.sleep(0.5)
+        owners.lapse_leases_of_group(self.group)
         self._start()
 
     def _stop(self) -> None:
@@ -90,6 +92,7 @@ class Watchdog:
             heartbeat.request_stop(self.group)
             self._cluster.ask_to_stop()
             self._cluster.end(_STOP_S)
+            owners.lapse_leases_of_group(self.group)
             heartbeat.withdraw(self.group)
         except DatabaseError:
             self._cluster.kill_group()

@@ -12,7 +12,7 @@ import time
 
 from django.db import InterfaceError, OperationalError
 
-from messaging import batches, closing, fanout, feedback, heartbeat, lanes, metrics, pacing, queue, rescue
+from messaging import batches, closing, fanout, feedback, heartbeat, lanes, metrics, owners, pacing, queue, rescue
 from messaging.batch_run import BatchRun, OnWire
 from messaging.batches import Steering
 from messaging.errors import InvalidPushHeader
@@ -54,8 +54,6 @@ _PLAN_EVERY_S = 0.05
 
 _NO_ANSWER = PushOutcome(kind=OutcomeKind.IN_DOUBT, reason="in_doubt", detail="The push service did not answer.")
 
-#: never reused in a process: leases that a failed drain left behind must lapse, not be extended by the next
-_numbers = itertools.count(1)
 #: never reused in a process: an answer that outlived the drain that asked must not be taken for another
 _keys = itertools.count(1)
 
@@ -65,7 +63,7 @@ class Drain:
 
     def __init__(self) -> None:
         self._group = os.environ.get("CLARION_WORKER_GROUP", "")
-        self._owner = f"{self._group}/{os.getpid()}/{next(_numbers)}"
+        self._owner = owners.new_owner(self._group)
         self._runs: list[BatchRun] = []
         self._watch = LaneWatch(self._runs)
         self._on_wire: dict[int, OnWire] = {}

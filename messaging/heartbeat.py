@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import socket
 from datetime import timedelta
 
@@ -14,9 +16,12 @@ from messaging.models import WorkerGroup
 DEAD_AFTER = timedelta(seconds=20)
 
 
-def host_name() -> str:
-    """This machine in the name of a group; its end, where clusters of containers put what tells them apart."""
-    return socket.gethostname()[-32:]
+def new_name(kind: str) -> str:
+    """A name that no group had before: a container started again has the host name and process id of the last one.
+
+    Of the host its end, where clusters of containers put what tells them apart.
+    """
+    return f"{socket.gethostname()[-24:]}:{os.getpid()}-{secrets.token_hex(3)}:{kind}"
 
 
 def announce(name: str, *, kind: str, workers: int = 0) -> None:

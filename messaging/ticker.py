@@ -6,7 +6,6 @@ The tables say what is to do; a lost or doubled ring changes nothing, since ever
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -38,7 +37,7 @@ class Ticker:
     """One ticker process."""
 
     def __init__(self) -> None:
-        self.name = f"{heartbeat.host_name()}:{os.getpid()}:ticker"
+        self.name = heartbeat.new_name("ticker")
         self._listener: psycopg.Connection | None = None
         self._swept_at = self._beat_at = 0.0
 

@@ -43,6 +43,12 @@ def test_groups_silent_for_a_day_are_forgotten(db: None) -> None:
 
 def test_the_name_of_a_group_fits_its_column_whatever_the_host_is_called() -> None:
     limit = WorkerGroup._meta.get_field("name").max_length
+    host, _, rest = heartbeat.new_name("workers").partition(":")
 
     assert limit is not None
-    assert len(f"{heartbeat.host_name()}:4194304:workers/4194304/99999") <= limit
+    assert len(host) <= 24
+    assert 24 + len(":4194304") + len(rest.lstrip("0123456789")) + len("/4194304/99999") <= limit
+
+
+def test_no_two_groups_have_the_same_name() -> None:
+    assert heartbeat.new_name("workers") != heartbeat.new_name("workers")
