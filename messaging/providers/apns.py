@@ -188,6 +188,8 @@ def build_payload(notification: IosNotification) -> dict[str, Any]:
         aps["mutable-content"] = 1
     if notification.thread_id:
         aps["thread-id"] = notification.thread_id
+    if notification.category:
+        aps["category"] = notification.category
     return {"aps": aps, **notification.custom}
 
 

@@ -38,7 +38,7 @@ from messaging.providers.base import (
 )
 from messaging.providers.credentials import AccessToken, FcmCredential, TokenStore, token_kind
 from messaging.providers.jwt import sign_rs256
-from messaging.providers.notifications import AndroidNotification, AndroidStyle, Notification
+from messaging.providers.notifications import AndroidLights, AndroidNotification, AndroidStyle, Notification
 from messaging.providers.token_endpoint import fetch_token
 from messaging.providers.transport import TransportRules
 
@@ -52,6 +52,13 @@ _TOKEN = re.compile(r"[A-Za-z0-9_:.\-]{1,4096}")
 _MESSAGE_NAME = re.compile(rb'"name"\s*:\s*"([^"\\]{1,256})"')
 _UNREGISTERED_TOKEN_WORDS = "not a valid FCM registration token"  # noqa: S105  # words of an answer
 _TOKEN_FIELD = "message.token"  # noqa: S105  # name of a field
+_PRIORITIES = {
+    1: "PRIORITY_MIN",
+    2: "PRIORITY_LOW",
+    3: "PRIORITY_DEFAULT",
+    4: "PRIORITY_HIGH",
+    5: "PRIORITY_MAX",
+}
 
 _PAUSE = Verdict(OutcomeKind.PAUSE)
 _REAUTH = Verdict(OutcomeKind.REAUTH)
@@ -185,22 +192,60 @@ def build_message(notification: AndroidNotification, envelope: Envelope) -> dict
     """
     priority = "high" if notification.is_urgent else "normal"
     android: dict[str, Any] = {"priority": priority, "ttl": f"{min(max(envelope.ttl_s, 0), MAX_TTL_S)}s"}
+    if notification.look.shows_before_unlocking:
+        android["direct_boot_ok"] = True
     message: dict[str, Any] = {"android": android}
     if notification.style is not AndroidStyle.NOTIFICATION:
         message["data"] = notification.data
     if notification.style is not AndroidStyle.DATA:
         message["notification"] = _present(title=notification.title, body=notification.text)
-        # With the tag a notification that is sent twice replaces itself on the screen.
-        android["notification"] = _present(
-            ticker=notification.ticker, sound=notification.sound, tag=envelope.message_id
-        )
+        android["notification"] = _android_notification(notification, envelope)
     return message
+
+
+def _android_notification(notification: AndroidNotification, envelope: Envelope) -> dict[str, Any]:
+    """What Android shows beyond title and body ("REST Resource: projects.messages", AndroidNotification)."""
+    look = notification.look
+    return _present(
+        ticker=notification.ticker,
+        sound=notification.sound,
+        # With the tag a notification that is sent twice replaces itself on the screen.
+        tag=envelope.message_id,
+        click_action=notification.click_action,
+        icon=look.icon,
+        color=look.color,
+        image=look.image_url,
+        channel_id=look.channel_id,
+        notification_priority=_PRIORITIES.get(look.importance, ""),
+        notification_count=look.count,
+        vibrate_timings=[_duration(pause) for pause in look.vibrate_ms],
+        light_settings=None if look.lights is None else _light_settings(look.lights),
+        sticky=look.stays_when_tapped,
+    )
+
+
+def _light_settings(lights: AndroidLights) -> dict[str, Any]:
+    """google.type.Color has parts from 0 to 1."""
+    red, green, blue = (round(part / 255, 3) for part in bytes.fromhex(lights.color.removeprefix("#")))
+    return {
+        "color": {"red": red, "green": green, "blue": blue, "alpha": 1},
+        "light_on_duration": _duration(lights.on_ms),
+        "light_off_duration": _duration(lights.off_ms),
+    }
+
+
+def _duration(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:g}s"
 
 
 def payload_size(message: Mapping[str, Any]) -> int:
     """Bytes of all keys and values that count against the limit."""
     parts = (message.get("data", {}), message.get("notification", {}), message["android"].get("notification", {}))
-    return sum(len(key.encode()) + len(content.encode()) for part in parts for key, content in part.items())
+    return sum(len(key.encode()) + _size(content) for part in parts for key, content in part.items())
+
+
+def _size(content: object) -> int:
+    return len((content if isinstance(content, str) else json.dumps(content)).encode())
 
 
 def parse_answer(answer: HttpAnswer) -> PushOutcome:
@@ -243,8 +288,8 @@ def _list(member: object) -> list[Any]:
     return member if isinstance(member, list) else []
 
 
-def _present(**members: str) -> dict[str, str]:
-    return {name: text for name, text in members.items() if text}
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: member for name, member in members.items() if member}
 
 
 def _is_fresh(token: AccessToken | None) -> bool:

@@ -159,6 +159,8 @@ def encode_payload(notification: WebNotification) -> bytes:
         "body": notification.body,
         "icon": notification.icon_url,
         "image": notification.image_url,
+        "badge": notification.badge_url,
+        "actions": [{"action": action.id, "title": action.title} for action in notification.actions],
         "url": notification.url,
         "tag": notification.tag,
         "data": notification.data,
