@@ -22,10 +22,13 @@ from messaging.template_options import (
     Button,
     android_device_form,
     android_headers,
+    android_look,
     apple_device_form,
     apple_headers,
     read_buttons,
     read_options,
+    titled,
+    web_look,
 )
 from messaging.templates import TemplateSnapshot
 
@@ -84,18 +87,33 @@ def _quoted_pieces(query: str) -> list[tuple[str, bool]]:
 
 def snapshot_of(template: PushTemplate, values: dict[str, str]) -> TemplateSnapshot:
     """What the message carries of the template."""
+    parts = _parts(template.application)
     android = read_options(template.android, AndroidOptions)
-    channel = _parts(template.application).channels.get(android.channel_template, AndroidChannel())
+    channel = parts.channels.get(android.channel_template, AndroidChannel())
     # iOS and macOS are one push service: the options of macOS count where it is meant alone
-    apple = template.osx if template.platforms == [Os.OSX] else template.ios
-    apple_texts = apple_headers(read_options(apple, AppleOptions))
+    apple = read_options(template.osx if template.platforms == [Os.OSX] else template.ios, AppleOptions)
     return TemplateSnapshot(
         name=template.name,
         values=values,
-        headers={Os.ANDROID: android_headers(android, channel), Os.IOS: apple_texts},
+        headers={
+            Os.ANDROID: android_headers(android, channel),
+            Os.IOS: apple_headers(apple),
+            # the template has no options of their own for these
+            Os.WP: titled("wp-title", android),
+            Os.WEB: titled("web-title", android),
+        },
         ttl_s=android.ttl_seconds,
         is_urgent=android.delivery_priority == "high",
+        is_silent=bool(android.content_available),
+        android=android_look(android, channel, _channel_id(template)),
+        ios_category=apple.button_template,
+        web=web_look(android, parts.buttons.get((ButtonPlatform.ANDROID, android.button_template), [])),
     )
+
+
+def _channel_id(template: PushTemplate) -> str:
+    """What the vendor's Android SDK calls the channel it makes of a template (contract.md 4)."""
+    return f"{str(template.application.application_id).upper()}:{template.name}" if template.name else ""
 
 
 def device_forms(application: Application, os: Os) -> dict[str, dict[str, Any]]:

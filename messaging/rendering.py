@@ -26,6 +26,7 @@ ANDROID_CONTENT_TITLE = "android-content-title"
 ANDROID_CONTENT_TEXT = "android-content-text"
 ANDROID_SUMMARY_SUBTEXT = "android-summary-subtext"
 ANDROID_CONTENT_SOUND = "android-content-sound"
+ANDROID_ACTION = "android-action"
 IOS_ALERT = "ios-alert"
 IOS_ALERT_TITLE = "ios-alert-title"
 IOS_ALERT_SUBTITLE = "ios-alert-subtitle"
@@ -48,6 +49,7 @@ WEB_TITLE = "web-title"
 WEB_TEXT = "web-text"
 WEB_ICON = "web-icon"
 WEB_IMAGE = "web-image"
+WEB_BADGE = "web-badge"
 WEB_URL = "web-url"
 
 _OS_PREFIXES = {Os.ANDROID: "android-", Os.IOS: "ios-", Os.WP: "wp-", Os.WEB: "web-"}
@@ -137,6 +139,7 @@ def _android(message: _Message, style: AndroidStyle) -> AndroidNotification:
         ticker=message.first(ANDROID_TICKER_TEXT),
         subtext=message.first(ANDROID_SUMMARY_SUBTEXT),
         sound=message.first(ANDROID_CONTENT_SOUND),
+        click_action=message.first(ANDROID_ACTION),
         style=style,
         data={**message.headers, "message": message.text, "messageId": message.message_id},
     )
@@ -215,6 +218,7 @@ def _web(message: _Message) -> WebNotification:
         body=message.first(WEB_TEXT, default=message.text),
         icon_url=message.url(WEB_ICON, _WEB_SCHEMES),
         image_url=message.url(WEB_IMAGE, _WEB_SCHEMES),
+        badge_url=message.url(WEB_BADGE, _WEB_SCHEMES),
         url=message.url(WEB_URL, _WEB_SCHEMES),
         tag=message.message_id,
         data=message.custom(),

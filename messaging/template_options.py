@@ -5,12 +5,17 @@ Names and samples: the hosted console's own reply (contract.md 5). The only file
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from messaging.providers.notifications import AndroidLights, AndroidLook, WebAction, WebLook
+
 MAX_TTL_S = 2_419_200
+
+_WEB_URL = re.compile(r"https?://[!-~]+")
 
 Text = Annotated[str, Meta(max_length=1_024)]
 ShortText = Annotated[str, Meta(max_length=255)]
@@ -145,6 +150,42 @@ def apple_headers(options: AppleOptions) -> dict[str, str]:
     }
 
 
+def titled(header: str, options: AndroidOptions) -> dict[str, str]:
+    """Android's texts for a platform that has no options of its own."""
+    return {**_custom(options.custom_headers), **_given({header: options.content_title})}
+
+
+def android_look(options: AndroidOptions, channel: AndroidChannel, channel_id: str) -> AndroidLook:
+    """The options as FCM's own notifications show them, where no SDK does; buttons and the large icon they lack."""
+    return AndroidLook(
+        icon=options.icon or "",
+        color=options.color_code or "",
+        image_url=_web_url(options.attachment_url),
+        channel_id=channel_id,
+        importance=channel.priority if options.channel_template else 0,
+        count=options.badge_number if channel.show_badge else 0,
+        vibrate_ms=tuple(channel.vibrate),
+        lights=_lights(options.lights or Lights(), channel),
+        stays_when_tapped=options.cancel is not None and not options.cancel.ontap,
+        shows_before_unlocking=options.direct_boot,
+    )
+
+
+def _lights(lights: Lights, channel: AndroidChannel) -> AndroidLights | None:
+    color = channel.lights_color or lights.color
+    on_ms, off_ms = channel.lights_on_ms or lights.on_ms, channel.lights_off_ms or lights.off_ms
+    return AndroidLights(color=color, on_ms=on_ms, off_ms=off_ms) if color and on_ms else None
+
+
+def web_look(options: AndroidOptions, buttons: list[Button]) -> WebLook:
+    """Android's options as far as browsers know such things."""
+    return WebLook(
+        icon_url=_web_url(options.large_icon),
+        image_url=_web_url(options.attachment_url),
+        actions=tuple(WebAction(id=button.id, title=button.title) for button in buttons),
+    )
+
+
 def android_device_form(
     name: str, options: AndroidOptions, channel: AndroidChannel, buttons: list[Button]
 ) -> dict[str, Any]:
@@ -201,6 +242,11 @@ def _given(headers: dict[str, str | None]) -> dict[str, str]:
 def _custom(headers: dict[str, str | int | float] | None) -> dict[str, str]:
     """Subscribers and devices get header values as text (contract.md 2)."""
     return {name: str(value) for name, value in (headers or {}).items()}
+
+
+def _web_url(text: str | None) -> str:
+    """Icons and attachments may also be named as the app's own resources, which only its SDK finds."""
+    return text if text and _WEB_URL.fullmatch(text) else ""
 
 
 def _rgb(colour: str | None) -> int | None:

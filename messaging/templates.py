@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 
 from devices.push_services import Os
-from messaging.providers.notifications import AndroidNotification, IosNotification, Notification
+from messaging.providers.notifications import (
+    AndroidLook,
+    AndroidNotification,
+    AndroidStyle,
+    IosNotification,
+    Notification,
+    WebLook,
+    WebNotification,
+)
 from messaging.rendering import body_text
 from messaging.smart_text import SmartText, compile_text
 from messaging.template_options import MAX_TTL_S
@@ -25,6 +33,10 @@ class TemplateSnapshot:
     forms: dict[Os, dict[str, Any]] = field(default_factory=dict)  #: what devices keep of it, without a name only
     ttl_s: int = MAX_TTL_S  #: of Android notifications
     is_urgent: bool = True
+    is_silent: bool = False  #: Android shows nothing, the app alone learns of it
+    android: AndroidLook = AndroidLook()
+    ios_category: str = ""
+    web: WebLook = WebLook()
 
     def to_json(self) -> dict[str, Any]:
         """For the message's column."""
@@ -68,18 +80,33 @@ def smart_message(body: object, template: TemplateSnapshot, os: Os) -> SmartMess
 
 
 def adorn(notification: Notification, template: TemplateSnapshot) -> Notification:
-    """The notification with what the vendor's SDKs read to find the template's icon, buttons and the like.
+    """The notification with the template's icon, buttons and the like: as the vendor's SDKs read it, and as apps
+    without an SDK do, as far as their platform knows such things.
 
-    A saved template is named, and looked up in the device's own store; of any other the whole form goes along
-    (contract.md 4). `mutable-content` wakes the extension that does this on iOS.
+    For an SDK a saved template is named, and looked up in the device's own store; of any other the whole form goes
+    along (contract.md 4). `mutable-content` wakes the extension that does this on iOS.
     """
     if isinstance(notification, AndroidNotification):
-        keys = _keys(template, Os.ANDROID, "android_immediate_push")
-        return replace(notification, is_urgent=template.is_urgent, data={**notification.data, **keys})
+        return _adorn_android(notification, template)
     if isinstance(notification, IosNotification):
         keys = _keys(template, Os.IOS, "ios_immediate_push")
-        return replace(notification, mutable_content=True, custom={**notification.custom, **keys})
+        custom = {**notification.custom, **keys}
+        return replace(notification, mutable_content=True, category=template.ios_category, custom=custom)
+    if isinstance(notification, WebNotification):
+        icon_url = notification.icon_url or template.web.icon_url
+        image_url = notification.image_url or template.web.image_url
+        return replace(notification, icon_url=icon_url, image_url=image_url, actions=template.web.actions)
     return notification
+
+
+def _adorn_android(notification: AndroidNotification, template: TemplateSnapshot) -> AndroidNotification:
+    return replace(
+        notification,
+        style=AndroidStyle.DATA if template.is_silent else notification.style,
+        look=template.android,
+        is_urgent=template.is_urgent,
+        data={**notification.data, **_keys(template, Os.ANDROID, "android_immediate_push")},
+    )
 
 
 def _keys(template: TemplateSnapshot, os: Os, immediate: str) -> dict[str, str]:

@@ -153,6 +153,7 @@ def test_macos_uses_the_ios_headers() -> None:
         *((Os.WEB, "web-url", content) for content in ("javascript:alert(1)", "JaVaScRiPt:x", "data:text/html,x")),
         *((Os.WEB, "web-url", content) for content in ("java\nscript:alert(1)", " javascript:x", "https://a b/")),
         (Os.WEB, "web-icon", "file:///etc/passwd"),
+        (Os.WEB, "web-badge", "javascript:alert(1)"),
         (Os.WEB, "web-image", "blob:x"),
     ],
 )
@@ -212,3 +213,8 @@ def test_headers_name_the_operating_systems() -> None:
     assert headers_name_os({"android-content-title": "x", "web-title": "y"}) == (Os.ANDROID, Os.WEB)
     assert headers_name_os({"ios-badge": "1", "wp-title": "y"}) == (Os.IOS, Os.WP)
     assert headers_name_os({"city": "Oslo"}) == ()
+
+
+def test_action_and_badge_headers_reach_the_platform_that_knows_them() -> None:
+    assert android(android_action="OPEN_ORDER").click_action == "OPEN_ORDER"
+    assert web(web_badge="https://shop.example/badge.png").badge_url == "https://shop.example/badge.png"
