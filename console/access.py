@@ -64,7 +64,9 @@ def application_view(view: ConsoleView[P]) -> Callable[..., HttpResponse]:
 def to_login(request: HttpRequest) -> HttpResponse:
     """Ask the person to sign in and come back; a fragment request moves the whole page there."""
     if not request.htmx:  # type: ignore[attr-defined]
-        return HttpResponseRedirect(_login_url(request.get_full_path() if request.method == "GET" else "/"))
+        if request.method == "GET":
+            return HttpResponseRedirect(_login_url(request.get_full_path()))
+        return HttpResponseRedirect(_login_url(urlsplit(request.headers.get("Referer", "")).path or "/"))
     page = urlsplit(request.headers.get("HX-Current-URL", ""))
     return HttpResponseClientRedirect(_login_url(page.path or "/"))
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from devices.rates import Rate, parse_rate
+
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 SHORTEST_SECRET = 32  # characters; 128 bits even when they are hexadecimal digits
@@ -85,6 +87,15 @@ def env_choice(name: str, default: str, choices: Sequence[str]) -> str:
     if word not in choices:
         raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {word!r}.")
     return word
+
+
+def env_rate(name: str, default: str) -> Rate | None:
+    """So many in a time: `20/s burst 100`, `30/min`, `500/h`; None for 0, which is no limit."""
+    value = env_str(name, default)
+    try:
+        return parse_rate(value)
+    except ValueError as err:
+        raise ConfigurationError(f"{name} must be 0 or like 20/s, 30/min or 20/s burst 100, not {value!r}.") from err
 
 
 def env_path(name: str, default: Path) -> Path:

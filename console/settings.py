@@ -17,6 +17,7 @@ from console.environment import (
     env_int,
     env_list,
     env_path,
+    env_rate,
     env_secret,
     env_str,
     env_url,
@@ -193,6 +194,17 @@ CONTENT_SECURITY_POLICY = {
 # Requests: the API enforces its own limits (reliability.md 2.7), forms Django's
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+
+# Limits of abuse, per client address (devices/api/limits.py). A carrier's address stands for thousands of phones: the
+# bursts let a morning of theirs through, the rates stop a script.
+WEB_WORKERS = env_int("CLARION_WEB_WORKERS", default=2, minimum=1, maximum=64)
+RATES = {
+    "REGISTRATIONS": env_rate("CLARION_RATE_REGISTRATIONS", "20/s burst 100"),
+    "FAILURES": env_rate("CLARION_RATE_FAILURES", "30/min burst 120"),
+    "LOGINS": env_rate("CLARION_RATE_LOGINS", "5/s burst 100"),
+    "ACCOUNTS": env_rate("CLARION_RATE_ACCOUNTS", "2/s burst 60"),
+    "SERVER_CALLS": env_rate("CLARION_RATE_SERVER_CALLS", "0"),
+}
 
 # Jobs: a bell, not the record (design.md 2). `timeout < retry`; a drain ends by itself after 20 s.
 QUEUE_NAME = "clarion"

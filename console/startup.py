@@ -139,7 +139,8 @@ def web_server(host: str, port: int) -> Child:
         name="web",
         command=[
             str(Path(sys.executable).with_name("granian")),
-            *("--interface", "wsgi", "--host", host, "--port", str(port), "--workers", "2"),
+            *("--interface", "wsgi", "--host", host, "--port", str(port)),
+            *("--workers", str(settings.WEB_WORKERS)),
             # several threads: one request whose body dawdles must not hold a worker
             *("--blocking-threads", "4", "--no-access-log", "--log-level", "warning"),
             *("--backpressure", "64", "--respawn-failed-workers"),

@@ -36,6 +36,13 @@
     }
   });
 
+  // The next person at this tab must not find the drafts of the last.
+  document.addEventListener("submit", (event) => {
+    if (event.target.action.endsWith("/logout/")) {
+      try { sessionStorage.clear(); } catch { /* storage may be forbidden */ }
+    }
+  });
+
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     for (const menu of document.querySelectorAll("details.menu[open]")) {

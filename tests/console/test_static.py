@@ -20,6 +20,7 @@ FIRST_LOAD = (
     "console/compose.css",
     "console/theme.js",
     "console/console.js",
+    "console/draft.js",
     "console/icons.svg",
     "console/favicon.svg",
     "django_htmx/htmx-2.min.js",

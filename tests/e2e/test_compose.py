@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
@@ -41,6 +42,29 @@ def test_a_campaign_is_composed_reviewed_and_sent_once(page: Page, application: 
     page.wait_for_url("**/messages/*/")
     expect(page.get_by_role("heading", name="Coffee is ready")).to_be_visible()
     assert Message.objects.count() == 1
+
+
+def test_what_was_written_survives_a_session_that_ended(page: Page, application: Application) -> None:
+    page.goto(address(application, "compose/"))
+    page.get_by_label("Everyone in this channel").check()
+    page.locator("#id_body").fill("Coffee\nis ready")
+    page.get_by_role("button", name="Send to 3 devices").click()
+    Session.objects.all().delete()
+    page.get_by_role("button", name="Send to 3 devices").click()
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+    page.get_by_role("button", name="Go on with it").click()
+    expect(page.locator("#id_body")).to_have_value("Coffee\nis ready")
+    page.get_by_role("button", name="Send to 3 devices").click()
+    page.get_by_role("button", name="Send to 3 devices").click()
+    page.wait_for_url("**/messages/*/")
+
+    page.goto(address(application, "compose/"))
+    expect(page.locator("#id_body")).to_have_value("")
+    expect(page.locator("#draft")).to_be_hidden()
+    assert Message.objects.get().body == "Coffee\nis ready"
 
 
 def test_the_focus_and_the_cursor_stay_while_the_preview_changes(page: Page, application: Application) -> None:
