@@ -128,7 +128,7 @@ def test_apns_is_told_the_buttons_as_category(simulators: Client) -> None:
     ios = {
         "alertTitle": "Corner Coffee",
         "buttonTemplate": "answers",
-        "threadId": "orders",
+        "threadId": "tea",
         "badge": 2,
         "sound": "gong",
     }
