@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from console import postgres
 from tests.benchmarks.h2load import h2load_version
@@ -43,3 +44,11 @@ def provider(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterat
     folder: Path = tmp_path_factory.mktemp("provider") / "nginx"
     with running_stand_in(nginx, folder) as stand_in:
         yield stand_in
+
+
+@pytest.fixture
+def no_old_deliveries(transactional_db: None) -> Iterator[None]:
+    """Empty the table of outcomes afterwards: Django, which does not manage it, leaves it alone between tests."""
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE messaging_delivery")

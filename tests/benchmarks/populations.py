@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -12,6 +13,9 @@ from devices.models import Application, Channel
 from devices.push_services import PushService
 from devices.registration import ensure_channels
 from messaging.simulators.accounts import demo_token
+
+#: the largest campaign; the others are fixed parts of it, so that a small number tries everything out quickly
+MOST_DEVICES = int(os.environ.get("CLARION_BENCH_DEVICES", 1_000_000))
 
 _OS = {PushService.APNS: "IOS", PushService.FCM: "ANDROID", PushService.WEBPUSH: "WEB"}
 _COPY = (
