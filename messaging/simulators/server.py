@@ -35,9 +35,11 @@ class _Wire(asyncio.Protocol):
             self._codec.receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the port's list."""
+        """Leave the port's list; what is still to be answered is not written."""
         if self._codec is not None:
             self._responder.connections.discard(self._codec)
+            # A TLS transport learns of the loss by this alone: until then it says it is open, and each write warns.
+            self._codec.abort()
 
 
 class Listener:

@@ -141,6 +141,20 @@ def test_a_cut_takes_the_whole_connection(client: Client) -> None:
     assert client.simulators.requests()[-1]["reason"] == "cut"
 
 
+def test_answers_for_a_client_that_has_gone_are_not_written(
+    client: Client, frames: FrameClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames.open(demo_token("apns", 1))  # APNs takes one request alone first
+    frames.wait_for(StreamEnded)
+    for n in range(2, 22):
+        frames.open(demo_token("apns", n, "slow-200"))
+    frames.wait_for(ResponseReceived, 2)
+    frames.close()
+    client.send_apns(demo_token("apns", 30, "slow-600"))  # while the others' answers come due
+
+    assert [record.message for record in caplog.records] == []
+
+
 def test_a_megabyte_answer_obeys_the_clients_windows(client: Client) -> None:
     assert len(client.send_apns(demo_token("apns", 1, "huge")).body) > 1_000_000
 
