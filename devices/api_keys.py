@@ -97,6 +97,12 @@ def authenticate(application_id: str, key: str) -> Caller:
     return caller
 
 
+def is_known(application_id: str, key: str) -> bool:
+    """Whether the key was right in this process before, as far as it remembers; it may have been revoked since."""
+    pepper = next(iter(settings.API_KEY_PEPPERS.values()))
+    return (application_id.lower(), _digest(pepper, key)) in _callers
+
+
 def forget_callers() -> None:
     """Look every key up again next time."""
     _callers.clear()

@@ -13,6 +13,8 @@ class ApiError(Exception):
 
     code: ClassVar[int]
     http_status: ClassVar[int] = 400
+    #: seconds after which the same call may succeed; 0 where time does not help
+    retry_after_s: int = 0
 
     def __init__(self, message: str = "", *, field: str = "") -> None:
         super().__init__(message or (self.__doc__ or "").strip())
@@ -101,6 +103,10 @@ class TooManyRequests(ApiError):
     code = 5906
     http_status = 429
 
+    def __init__(self, message: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
 
 class InternalError(ApiError):
     """Something went wrong on our side; it is in the server's log."""
@@ -114,6 +120,7 @@ class ServiceUnavailable(ApiError):
 
     code = 5908
     http_status = 503
+    retry_after_s = 2
 
 
 class InvalidToken(ApiError):

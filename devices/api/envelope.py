@@ -16,9 +16,21 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from devices.api import limits
+from devices.api.limits import Limit
 from devices.api.shapes import ErrorAnswer
 from devices.api_keys import authenticate
-from devices.errors import ApiError, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable
+from devices.errors import (
+    ApiError,
+    DeadUserToken,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    TooManyLogins,
+    WrongApplicationInfo,
+    WrongLogin,
+)
 from devices.host_keys import credentials_of_host
 
 logger = logging.getLogger(__name__)
@@ -31,7 +43,8 @@ _CORS = {
     "Access-Control-Expose-Headers": "idempotency-replayed, retry-after",
     "Access-Control-Max-Age": "86400",
 }
-_RETRY_AFTER_S = "2"
+#: counted per address as wrong keys are, and answered 429 beyond the limit
+_FAILED_AUTHENTICATION = (WrongLogin, TooManyLogins, DeadUserToken)
 
 #: takes the caller, the request and what the address captured; gives what the JSON of the answer holds
 ApiFunction = Callable[..., object]
@@ -64,7 +77,7 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
                 raise NotFound()  # PostgreSQL's text cannot hold U+0000, so nothing has such a name
             if not application_id:  # `/api/...`: the host says whose
                 application_id, api_key = credentials_of_host(request.META.get("HTTP_HOST", ""))
-            response = _answer(function(authenticate(application_id, api_key), request, **captured))
+            response = _answer(_call(function, request, (application_id, api_key), captured))
         except Exception as error:  # noqa: BLE001 (the edge: whatever happened, the caller gets JSON)
             response = _error_response(error, request)
         if response.status_code == MethodNotAllowed.http_status:
@@ -74,12 +87,31 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
     return view
 
 
+def _call(function: ApiFunction, request: HttpRequest, ids: tuple[str, str], captured: dict[str, str]) -> object:
+    """What the function gives; failed authentication is counted per address, but not a server's of its users."""
+    application_id, api_key = ids
+    limits.refuse_guessing(request, application_id, api_key)
+    try:
+        caller = authenticate(application_id, api_key)
+    except WrongApplicationInfo:
+        limits.take(Limit.FAILURES, request)
+        raise
+    if caller.api_key.may_publish:
+        limits.take(Limit.SERVER_CALLS, request)
+        return function(caller, request, **captured)
+    try:
+        return function(caller, request, **captured)
+    except _FAILED_AUTHENTICATION:
+        limits.take(Limit.FAILURES, request)
+        raise
+
+
 def _error_response(error: Exception, request: HttpRequest) -> HttpResponse:
     api_error = _api_error(error, request)
     body = ErrorAnswer(code=api_error.code, message=api_error.message, error_data={})
     response = _json(body, status=api_error.http_status)
-    if isinstance(api_error, ServiceUnavailable):
-        response.headers["Retry-After"] = _RETRY_AFTER_S
+    if api_error.retry_after_s:
+        response.headers["Retry-After"] = str(api_error.retry_after_s)
     return response
 
 

@@ -7,6 +7,7 @@ from django.urls.converters import PathConverter
 
 from devices.api import views
 from devices.api.envelope import endpoint
+from devices.api.limits import Limit, limited
 
 
 class DeviceIdConverter(PathConverter):
@@ -17,11 +18,11 @@ class DeviceIdConverter(PathConverter):
 
 register_converter(DeviceIdConverter, "device_id")
 
-_device = endpoint(GET=views.get, DELETE=views.unregister)
+_unregister = limited(Limit.REGISTRATIONS, views.unregister)
 
 urlpatterns = [
-    path("registrations", endpoint(POST=views.register)),
-    path("registrations/<device_id:device_id>", _device),
+    path("registrations", endpoint(POST=limited(Limit.REGISTRATIONS, views.register))),
+    path("registrations/<device_id:device_id>", endpoint(GET=views.get, DELETE=_unregister)),
     # the singular stands in the documentation's curl sample
-    path("registration/<device_id:device_id>", endpoint(DELETE=views.unregister)),
+    path("registration/<device_id:device_id>", endpoint(DELETE=_unregister)),
 ]

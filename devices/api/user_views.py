@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from devices import app_users, timestamps
+from devices.api import limits
+from devices.api.limits import Limit
 from devices.api.user_requests import MAX_BODY_BYTES, parse_account, parse_login, token_of
 from devices.api_keys import Caller
 from devices.errors import ApiError, NobodyLoggedIn, PermissionMissing
@@ -14,6 +16,8 @@ from devices.user_models import AppUser
 
 def login(caller: Caller, request: HttpRequest) -> dict[str, object]:
     """POST users/login."""
+    if not caller.api_key.may_publish:
+        limits.refuse_if_spent(Limit.FAILURES, request)  # before the password is looked at, or guessing would go on
     name, password = parse_login(read_json_object(request, max_bytes=MAX_BODY_BYTES))
     address = str(request.META.get("REMOTE_ADDR", ""))
     return _logged_in(app_users.log_in(caller.application, name, password, address))
