@@ -43,6 +43,8 @@ def close_if_finished(occurrence_id: int) -> bool:
 
 def _settle_message(message_pk: int, occurrence_id: int) -> None:
     """PUBLISHED once no firing is left, FAILED or CANCELLED when none of them reached anybody."""
+    # Of firings that end at the same moment one must see that it is the last
+    list(Message.objects.select_for_update(no_key=True).filter(pk=message_pk).values_list("pk"))
     if Occurrence.objects.filter(message=message_pk, closed_at=None).exists():
         return
     occurrence = Occurrence.objects.get(pk=occurrence_id)

@@ -56,6 +56,7 @@ class PublishRequest:
     publisher_id: str = ""
     subtopic: str = ""
     publish_policy: PublishPolicy = PublishPolicy.BOTH
+    is_policy_named: bool = False  #: subscribers are told the policy that was asked for, none where none was
     push_broadcast: OsMask | None = None
     push_singlecast: tuple[str, ...] | None = None  #: never empty
     segment_query: str = ""  #: a where clause that narrows whom the rest means; checked
@@ -167,6 +168,7 @@ def _columns(channel: Channel, request: PublishRequest) -> dict[str, Any]:
         "publisher_id": request.publisher_id,
         "subtopic": request.subtopic,
         "publish_policy": request.publish_policy,
+        "is_policy_named": request.is_policy_named,
         "push_broadcast": request.push_broadcast,
         "push_singlecast": None if request.push_singlecast is None else list(request.push_singlecast),
         "segment_query": request.segment_query,
@@ -229,6 +231,7 @@ def request_of(message: Message) -> PublishRequest:
         publisher_id=message.publisher_id,
         subtopic=message.subtopic,
         publish_policy=PublishPolicy(message.publish_policy),
+        is_policy_named=message.is_policy_named,
         push_broadcast=None if message.push_broadcast is None else OsMask(message.push_broadcast),
         push_singlecast=None if message.push_singlecast is None else tuple(message.push_singlecast),
         segment_query=message.segment_query,
@@ -307,12 +310,14 @@ def cancel(message: Message) -> None:
     Devices not yet reached end as `cancelled`, written by the drains. Raises CannotCancel (5040).
     """
     with transaction.atomic():
+        occurrences = message.occurrences.filter(closed_at=None)
+        # firings before their message, as whoever edits or closes: else they wait for each other in a circle
+        list(occurrences.select_for_update().order_by("pk").values_list("pk"))
         cancelled = Message.objects.filter(pk=message.pk, status=MessageStatus.SCHEDULED).update(
             status=MessageStatus.CANCELLED
         )
         if not cancelled:
             raise CannotCancel()
-        occurrences = message.occurrences.filter(closed_at=None)
         occurrences.filter(state=OccurrenceState.SCHEDULED).update(
             state=OccurrenceState.CANCELLED, closed_at=database.now()
         )
