@@ -52,6 +52,7 @@ class Message(models.Model):
     publisher_id = models.CharField(max_length=255, blank=True)
     subtopic = models.CharField(max_length=255, blank=True)
     publish_policy = models.CharField(max_length=8, choices=PublishPolicy, default=PublishPolicy.BOTH)
+    is_policy_named = models.BooleanField(default=False)  #: BOTH was asked for, not assumed
     push_broadcast = models.SmallIntegerField(null=True)  #: OsMask; null when not given
     push_singlecast: ArrayField[list[str] | None, list[str] | None] = ArrayField(models.TextField(), null=True)
     segment_query = models.TextField(blank=True)  #: a where clause, as it was when published

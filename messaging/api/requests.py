@@ -48,13 +48,15 @@ _ERRORS: dict[str, type[ApiError]] = {
 def parse_publish_request(channel_name: str, body: dict[str, object]) -> PublishRequest:
     """The request of a body; 5003, 5030, 8000 and codes of ours name the property at fault."""
     wire = to_struct(body, PublishBody, _ERRORS)
-    request = PublishRequest(
+    policy = _publish_policy(wire)
+    return PublishRequest(
         channel_name=channel_name,
         body=wire.message,
         headers=_headers(wire.headers or {}),
         publisher_id=_text("publisherId", wire.publisher_id),
         subtopic=_text("subtopic", wire.subtopic),
-        publish_policy=_publish_policy(wire),
+        publish_policy=policy or PublishPolicy.BOTH,
+        is_policy_named=policy is not None,
         push_broadcast=None if wire.push_broadcast is None else _push_broadcast(wire.push_broadcast),
         push_singlecast=None if wire.push_singlecast is None else _push_singlecast(wire.push_singlecast),
         segment_query=_segment_query(wire.segment_query or ""),
@@ -62,7 +64,6 @@ def parse_publish_request(channel_name: str, body: dict[str, object]) -> Publish
         repeat_every=_repeat_every(wire.repeat_every),
         repeat_expires_at=_moment("repeatExpiresAt", wire.repeat_expires_at),
     )
-    return request
 
 
 def _text(field: str, value: str | None) -> str:
@@ -99,7 +100,8 @@ def _header_value(name: str, value: str | float) -> str:
     return _within(f"headers.{name}", text, MAX_HEADER_VALUE)
 
 
-def _publish_policy(wire: PublishBody) -> PublishPolicy:
+def _publish_policy(wire: PublishBody) -> PublishPolicy | None:
+    """The policy asked for, None without one."""
     if wire.publish_policy is not None:
         try:
             return PublishPolicy(wire.publish_policy.upper())
@@ -110,7 +112,7 @@ def _publish_policy(wire: PublishBody) -> PublishPolicy:
         if policy is None:
             raise InvalidProperty("pushPolicy must be ONLY, ALSO or NONE.", field="pushPolicy")
         return policy
-    return PublishPolicy.BOTH
+    return None
 
 
 def _push_broadcast(value: float | str) -> OsMask:

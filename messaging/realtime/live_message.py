@@ -60,10 +60,10 @@ def _live(occurrence: Occurrence) -> LiveMessage:
 def wire_object(occurrence: Occurrence) -> dict[str, object]:
     """Null for what was not given, 0 for times and intervals; headers is never null, its values are strings.
 
-    BOTH is the policy of a publish that names none, which is asserted to read as null.
+    The vendor's own test asserts null as policy of a publish that names none, though it means BOTH.
     """
     message = occurrence.message
-    policy = PublishPolicy(message.publish_policy)
+    is_default = message.publish_policy == PublishPolicy.BOTH and not message.is_policy_named
     return {
         "messageId": message.wire_id,
         "timestamp": timestamps.to_wire(occurrence.due_at),
@@ -72,8 +72,8 @@ def wire_object(occurrence: Occurrence) -> dict[str, object]:
         "subtopic": message.subtopic or None,
         "pushSinglecast": _shown_singlecast(message),
         "pushBroadcast": message.push_broadcast,
-        "publishPolicy": None if policy is PublishPolicy.BOTH else policy.value,
-        "templateValues": None,
+        "publishPolicy": None if is_default else message.publish_policy,
+        "templateValues": None if message.template is None else message.template["values"],
         "query": message.segment_query or None,
         "publishAt": 0 if message.publish_at is None else timestamps.to_wire(message.publish_at),
         "repeatEvery": 0 if message.repeat_every is None else int(message.repeat_every.total_seconds()),

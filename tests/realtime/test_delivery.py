@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.error
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,8 @@ from devices.models import Application
 from messaging import publishing
 from messaging.models import Message, Occurrence, PublishPolicy
 from messaging.publishing import Publisher, PublishRequest
+from messaging.realtime.live_message import wire_object
+from messaging.templates import TemplateSnapshot
 from tests.factories import make_account
 from tests.realtime.conftest import Live
 
@@ -90,7 +93,7 @@ def test_a_message_for_push_alone_reaches_no_subscriber(live: Live) -> None:
     assert client.is_silent(1.0)
 
 
-@pytest.mark.parametrize(("policy", "shown"), [("PUBSUB", "PUBSUB"), ("BOTH", None), (None, None)])
+@pytest.mark.parametrize(("policy", "shown"), [("PUBSUB", "PUBSUB"), ("BOTH", "BOTH"), (None, None)])
 def test_a_message_for_subscribers_reaches_them_whatever_the_push_side_does(
     live: Live, policy: str | None, shown: str | None
 ) -> None:
@@ -140,6 +143,13 @@ def test_a_refused_publish_reaches_nobody(live: Live) -> None:
         live.publish("refused", publishAt=1)
 
     assert client.is_silent(0.5)
+
+
+def test_values_of_a_template_are_shown_to_subscribers() -> None:
+    template = TemplateSnapshot(name="tea", values={"name": "Kim"}).to_json()
+    occurrence = Occurrence(message=Message(template=template), due_at=datetime.now(UTC))
+
+    assert wire_object(occurrence)["templateValues"] == {"name": "Kim"}
 
 
 def publish_inside(application: Application, channel_name: str) -> Message:
