@@ -41,14 +41,19 @@ class _Parts:
     buttons: Mapping[tuple[str, str], list[Button]]
 
 
-def request_from_template(application: Application, name: str, values: Mapping[str, str]) -> PublishRequest:
-    """The message of a push: text, operating systems, channel and segment are the template's.
-
-    Raises UnknownPushTemplate, InvalidSegmentQuery.
-    """
+def template_named(application: Application, name: str) -> PushTemplate:
+    """Raises UnknownPushTemplate."""
     template = PushTemplate.objects.select_related("application").filter(application=application, name=name).first()
     if template is None:
         raise UnknownPushTemplate(f"There is no push template named '{name[:128]}'.")
+    return template
+
+
+def request_from_template(template: PushTemplate, values: Mapping[str, str]) -> PublishRequest:
+    """The message of a push: text, operating systems, channel and segment are the template's.
+
+    Raises InvalidSegmentQuery.
+    """
     snapshot = snapshot_of(template, dict(values))
     return PublishRequest(
         channel_name=template.channel_name,

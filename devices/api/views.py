@@ -26,12 +26,14 @@ def register(caller: Caller, request: HttpRequest) -> RegisteredAnswer:
 def get(caller: Caller, request: HttpRequest, device_id: str) -> list[RegistrationAnswer]:
     """GET registrations/<deviceId>. Raises UnknownDevice (5000)."""
     _check_may_register(caller)
+    current_user(caller, request)
     return responses.registrations(*registration.get(caller.application, device_id))
 
 
 def unregister(caller: Caller, request: HttpRequest, device_id: str) -> UnregisteredAnswer:
     """DELETE registrations/<deviceId>. Raises UnknownDeviceToCancel (5001)."""
     _check_may_register(caller)
+    current_user(caller, request)
     registration.unregister(caller.application, device_id)
     return responses.unregistered()
 

@@ -68,6 +68,7 @@ _GET_REGISTRATIONS = Operation(
     parameters={"deviceId": ("The app's own id.", DEVICE)},
     answer=list[RegistrationAnswer],
     errors=(general.UnknownDevice, general.PermissionMissing),
+    takes_user_token=True,
 )
 _UNREGISTER = Operation(
     method="delete",
@@ -78,6 +79,7 @@ _UNREGISTER = Operation(
     parameters={"deviceId": ("The app's own id.", DEVICE)},
     answer=UnregisteredAnswer,
     errors=(general.UnknownDeviceToCancel, general.PermissionMissing),
+    takes_user_token=True,
 )
 _UNREGISTER_ALIAS = Operation(
     method="delete",
@@ -88,6 +90,7 @@ _UNREGISTER_ALIAS = Operation(
     parameters={"deviceId": ("The app's own id.", DEVICE)},
     answer=UnregisteredAnswer,
     errors=(general.UnknownDeviceToCancel, general.PermissionMissing),
+    takes_user_token=True,
 )
 _PUBLISH = Operation(
     method="post",
@@ -125,6 +128,7 @@ _STATUS = Operation(
     parameters={"name": ("Id of the message.", MESSAGE_ID)},
     answer=MessageStatusAnswer,
     errors=(general.PermissionMissing,),
+    takes_user_token=True,
 )
 _CANCEL = Operation(
     method="delete",
@@ -173,6 +177,7 @@ _TEMPLATES = Operation(
     parameters={"os": ("Operating system; letter case is free.", OS)},
     answer=dict[str, dict[str, Any]],
     errors=(general.InvalidProperty, general.PermissionMissing),
+    takes_user_token=True,
 )
 _IOS_TEMPLATES = Operation(
     method="get",
@@ -182,6 +187,7 @@ _IOS_TEMPLATES = Operation(
     summary="Read the templates for iOS",
     answer=dict[str, dict[str, Any]],
     errors=(general.PermissionMissing,),
+    takes_user_token=True,
 )
 _SUBSCRIBE = Operation(
     method="post",
@@ -274,6 +280,7 @@ _INFO = Operation(
     tag="Real time",
     summary="Read where live subscribers connect",
     answer=InfoAnswer,
+    takes_user_token=True,
 )
 _LOOKUP = Operation(
     method="get",
@@ -282,6 +289,7 @@ _LOOKUP = Operation(
     tag="Real time",
     summary="Read where live subscribers connect, for older SDKs",
     answer=str,
+    takes_user_token=True,
 )
 _EMAIL = Operation(
     method="post",

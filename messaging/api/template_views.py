@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from devices.api.user_requests import current_user
 from devices.api_keys import Caller
 from devices.errors import PermissionMissing
 from devices.json_input import KIB, read_json_object
@@ -15,16 +16,22 @@ from messaging.api import responses
 from messaging.api.idempotent import Asked, published
 from messaging.api.publishers import publisher_of
 from messaging.api.template_requests import parse_os, parse_template_values
-from messaging.push_templates import device_forms, request_from_template
+from messaging.errors import UnknownPushTemplate
+from messaging.push_templates import device_forms, request_from_template, template_named
 
 _MAX_BODY_BYTES = 256 * KIB
 
 
 def push(caller: Caller, request: HttpRequest, name: str) -> object:
     """POST push/<template>."""
+    try:
+        template = template_named(caller.application, name)
+    except UnknownPushTemplate:
+        publisher_of(caller, request, "")  # who may not publish learns nothing of names
+        raise
+    publisher = publisher_of(caller, request, template.channel_name)
     body = read_json_object(request, max_bytes=_MAX_BODY_BYTES)
-    push_request = request_from_template(caller.application, name, parse_template_values(body))
-    publisher = publisher_of(caller, request, push_request.channel_name)
+    push_request = request_from_template(template, parse_template_values(body))
     return published(
         caller,
         request,
@@ -38,4 +45,5 @@ def templates(caller: Caller, request: HttpRequest, os_name: str = Os.IOS.value)
     """GET pushtemplates[/<OS>]; without an operating system it is the Swift SDK that asks."""
     if not caller.api_key.may_register:
         raise PermissionMissing("This API key may not read push templates.")
+    current_user(caller, request)
     return device_forms(caller.application, parse_os(os_name))

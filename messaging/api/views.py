@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
+from devices.api.user_requests import current_user
 from devices.api_keys import Caller
 from devices.errors import PermissionMissing
 from devices.json_input import read_json_object
@@ -40,6 +41,7 @@ def status(caller: Caller, request: HttpRequest, name: str) -> MessageStatusAnsw
     """GET <messageId>."""
     if not caller.api_key.may_read:
         raise PermissionMissing("This API key may not read the status of messages.")
+    current_user(caller, request)
     message = _find(caller, name)
     return responses.unknown_message(name) if message is None else responses.message_status(message)
 

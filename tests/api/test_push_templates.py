@@ -113,6 +113,18 @@ def test_client_key_may_not_push(api: Api) -> None:
     assert (status, answer["code"]) == (403, 5007)
 
 
+def test_client_key_learns_nothing_of_templates_by_pushing(api: Api) -> None:
+    status, answer = api.post("/messaging/push/nothing", {}, as_client=True)
+
+    assert (status, answer["code"]) == (403, 5007)
+
+
+def test_permission_is_judged_before_the_body_is_read(api: Api) -> None:
+    make_template(api)
+
+    assert api.post("/messaging/push/welcome", "no JSON", as_client=True)[1]["code"] == 5007
+
+
 def test_template_value_that_is_no_text_is_refused(api: Api) -> None:
     make_template(api)
 

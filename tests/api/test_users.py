@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
-from devices.app_users import log_out_everywhere
+from devices.app_users import forget_expired, log_out_everywhere
 from devices.channels import ensure_channels
+from devices.login_guesses import ADDRESS_IS_KNOWN_FOR, FAILURES_COUNT_FOR, attempt
 from devices.models import DeviceRegistration
-from devices.user_models import AppUser, Decision, Operation, Role, RolePermission, UserToken
+from devices.user_models import AppUser, Decision, FailedLogin, Operation, Role, RolePermission, UserToken
 from messaging.models import Message
 from tests.api.conftest import Api
 from tests.factories import make_application
@@ -100,6 +102,55 @@ def test_guessing_is_stopped_after_ten_wrong_passwords(api: Api) -> None:
     assert api.post("/users/login", {"login": "other", "password": "x"})[1]["code"] == 3003
 
 
+def log_in_from(api: Api, address: str, password: str) -> int:
+    """Log Ann in from an address; the error code, 0 without one."""
+    response = api.client.post(
+        f"{api.account.prefix}/users/login", LOGIN | {"password": password}, "application/json", REMOTE_ADDR=address
+    )
+    return int(response.json().get("code", 0))
+
+
+def test_many_addresses_guessing_at_one_login_are_stopped_after_fifty(api: Api) -> None:
+    api.post("/users/register", ACCOUNT)
+    for number in range(50):
+        assert log_in_from(api, f"198.51.100.{number}", "wrong") == 3003
+
+    assert log_in_from(api, "198.51.100.200", LOGIN["password"]) == 3036
+
+
+def test_the_owner_goes_on_from_where_the_password_was_right_before(api: Api) -> None:
+    api.post("/users/register", ACCOUNT)
+    assert log_in_from(api, "192.0.2.1", LOGIN["password"]) == 0
+    FailedLogin.objects.create(digest=attempt(api.account.application, "a@b.c", "").login, failures=1000)
+
+    assert log_in_from(api, "192.0.2.2", LOGIN["password"]) == 3036
+    assert log_in_from(api, "192.0.2.1", "mistyped") == 3003
+    assert log_in_from(api, "192.0.2.1", LOGIN["password"]) == 0
+
+
+def test_guessing_closes_a_login_for_fifteen_minutes_at_most(api: Api) -> None:
+    api.post("/users/register", ACCOUNT)
+    FailedLogin.objects.create(digest=attempt(api.account.application, "a@b.c", "").login, failures=1000)
+    assert log_in_from(api, "192.0.2.2", LOGIN["password"]) == 3036
+
+    FailedLogin.objects.update(began_at=Now() - FAILURES_COUNT_FOR)
+
+    assert log_in_from(api, "192.0.2.2", LOGIN["password"]) == 0
+
+
+def test_counted_failures_are_forgotten_and_known_addresses_kept(api: Api) -> None:
+    api.post("/users/register", ACCOUNT)
+    log_in_from(api, "192.0.2.1", LOGIN["password"])
+    log_in_from(api, "192.0.2.1", "wrong")
+    FailedLogin.objects.update(began_at=Now() - FAILURES_COUNT_FOR * 2)
+
+    forget_expired()
+    assert list(FailedLogin.objects.values_list("failures", flat=True)) == [0]
+    FailedLogin.objects.update(began_at=Now() - ADDRESS_IS_KNOWN_FOR * 2)
+    forget_expired()
+    assert not FailedLogin.objects.exists()
+
+
 def test_disabled_user_can_neither_log_in_nor_go_on(api: Api, token: str) -> None:
     AppUser.objects.update(is_disabled=True)
 
@@ -136,6 +187,35 @@ def test_dead_token_is_error_3064_with_the_vendors_text(api: Api) -> None:
 
     assert (status, answer["code"]) == (400, 3064)
     assert answer["message"] == "Not existing user token - OLD. Relogin user to update your user token"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/messaging/message:AAA"),
+        ("DELETE", "/messaging/message:AAA"),
+        ("GET", "/messaging/registrations/DEV-1"),
+        ("DELETE", "/messaging/registrations/DEV-1"),
+        ("DELETE", "/messaging/channels/news"),
+        ("GET", "/messaging/pushtemplates"),
+        ("GET", "/messaging/pushtemplates/IOS"),
+        ("POST", "/messaging/push/welcome"),
+        ("GET", "/info"),
+        ("GET", "/rt/lookup"),
+        ("GET", "/users/logout"),
+    ],
+)
+def test_dead_token_is_error_3064_whatever_is_called(api: Api, method: str, path: str) -> None:
+    body = {} if method == "POST" else None
+
+    assert api.call(method, path, body, **{"user-token": "gone"})[1]["code"] == 3064
+
+
+def test_dead_token_does_not_stand_in_the_way_of_a_new_login(api: Api, token: str) -> None:
+    status, answer = api.post("/users/login", LOGIN, **{"user-token": "gone"})
+
+    assert (status, answer["email"]) == (200, "a@b.c")
+    assert api.get("/users/isvalidusertoken/gone", **{"user-token": "gone"}) == (200, False)
 
 
 def test_token_of_another_application_is_dead(api: Api, token: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from devices.push_services import PushService
 from messaging.providers.registry import preview_payload
 from messaging.publishing import PublishRequest, render_for
-from messaging.push_templates import request_from_template
+from messaging.push_templates import request_from_template, template_named
 from messaging.simulators.accounts import demo_token
 from messaging.template_models import AndroidChannelTemplate, ButtonTemplate, PushTemplate
 from tests.factories import make_application
@@ -57,7 +57,7 @@ def pushed(**options: Any) -> PublishRequest:
         ButtonTemplate.objects.create(application=application, platform=platform, name="answers", buttons=buttons)
     template = {"name": "tea", "message": "Tea is ready", **options}
     PushTemplate.objects.create(application=application, **template)
-    return request_from_template(application, "tea", {})
+    return request_from_template(template_named(application, "tea"), {})
 
 
 def payload(service: PushService, **options: Any) -> dict[str, Any]:
