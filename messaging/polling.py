@@ -17,7 +17,7 @@ from messaging.api_models import PollingSubscription
 from messaging.errors import UnknownSubscription
 from messaging.models import Message, Occurrence, OccurrenceState, PublishPolicy
 from messaging.realtime.errors import InvalidSelector
-from messaging.realtime.selectors import predicate_of
+from messaging.realtime.selectors import Predicate, predicate_of
 
 #: docs/rest/pubsub_retrieve_messages
 MESSAGES_LAST = timedelta(seconds=60)
@@ -46,10 +46,7 @@ class PolledMessage:
 def subscribe(application: Application, request: SubscriptionRequest) -> PollingSubscription:
     """A new subscription; messages from now on. Raises InvalidSelector, InvalidChannelName."""
     if request.selector:
-        try:
-            predicate_of(request.selector)
-        except InvalidCondition as error:
-            raise InvalidSelector(f"selector, character {error.position}: {error.reason}.", field="selector") from error
+        _predicate(request.selector)
     (channel,) = ensure_channels(application, [request.channel_name])
     return PollingSubscription.objects.create(
         channel=channel,
@@ -60,7 +57,7 @@ def subscribe(application: Application, request: SubscriptionRequest) -> Polling
 
 
 def poll(application: Application, channel: str, subscription_id: str) -> list[PolledMessage]:
-    """What went out since the last poll, oldest first. Raises UnknownSubscription."""
+    """What went out since the last poll, oldest first. Raises UnknownSubscription, InvalidSelector."""
     with transaction.atomic():
         # the lock: two polls at the same time must not both get a message
         subscription = (
@@ -114,7 +111,15 @@ def _recent(subscription: PollingSubscription) -> list[Occurrence]:
 def _is_wanted(subscription: PollingSubscription, message: Message) -> bool:
     if subscription.subtopic and not _covers(subscription.subtopic, message.subtopic):
         return False
-    return not subscription.selector or predicate_of(subscription.selector)(message.headers)
+    return not subscription.selector or _predicate(subscription.selector)(message.headers)
+
+
+def _predicate(selector: str) -> Predicate:
+    """Also of a stored one: rules may have become stricter since. Raises InvalidSelector."""
+    try:
+        return predicate_of(selector)
+    except InvalidCondition as error:
+        raise InvalidSelector(f"selector, character {error.position}: {error.reason}.", field="selector") from error
 
 
 def _covers(mask: str, subtopic: str) -> bool:

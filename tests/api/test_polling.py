@@ -131,6 +131,32 @@ def test_selector_that_cannot_be_read_is_refused(api: Api) -> None:
     assert "character 6" in answer["message"]
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        " or ".join(["a = 1"] * 51),
+        f"a in ({', '.join(['1'] * 51)})",
+        f"not ({' and '.join(['a between 1 and 2'] * 26)})",
+        "(" * 33 + "a = 1" + ")" * 33,
+        "a = " + "1" * 5_000,
+    ],
+)
+def test_selector_that_costs_too_much_is_error_5940(api: Api, selector: str) -> None:
+    status, answer = api.post("/messaging/news/subscribe", {"selector": selector})
+
+    assert (status, answer["code"]) == (400, 5940)
+
+
+def test_stored_selector_that_is_taken_no_more_is_error_5940(api: Api) -> None:
+    subscription_id = subscribe(api, selector="a = 1")
+    PollingSubscription.objects.update(selector=" or ".join(["a = 1"] * 51))
+    publish(api, "one", headers={"a": 1})
+
+    status, answer = api.get(f"/messaging/news/{subscription_id}")
+
+    assert (status, answer["code"]) == (400, 5940)
+
+
 @pytest.mark.parametrize("path", ["news/0C3F9A5E-0000-0000-0000-000000000000", "news/nonsense"])
 def test_unknown_subscription_is_error_5933(api: Api, path: str) -> None:
     status, answer = api.get(f"/messaging/{path}")
