@@ -19,6 +19,10 @@ KIB = 1024
 MAX_DEPTH = 32
 _INT64 = range(-(2**63), 2**63)
 _CONTENT_TYPE = re.compile(r"""application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?""", re.IGNORECASE)
+#: escapes of surrogates, alone in group 1; what a backslash escapes is passed over
+_SURROGATES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 #: msgspec says where it found a fault as a path: "... - at `$.channels[1]`"
 _FAULT = re.compile(r"(?P<reason>.*) - at `\$\.(?P<field>\w+)(?P<rest>.*)`")
 
@@ -65,18 +69,20 @@ def parse_json_object(raw: bytes) -> dict[str, object]:
     try:
         body = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJson(f"The body is not valid JSON: {_reason(error)}.") from error
+        raise InvalidJson(f"The body is not valid JSON: {_reason(error, raw)}.") from error
     if not isinstance(body, dict):
         raise InvalidJson("The body must be a JSON object.")
     _check_values(body)
     return body
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, raw: bytes) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     if isinstance(error, RecursionError):
         return f"it is nested more than {MAX_DEPTH} levels deep"
+    if any(found[1] for found in _SURROGATES.finditer(raw)):  # msgspec calls this truncated
+        return "it holds half of a surrogate pair"
     return str(error).removeprefix("JSON is malformed: ")
 
 

@@ -61,6 +61,22 @@ def test_a_body_that_is_no_storable_json_object_is_error_5900(api: Api, raw: str
 
 
 @pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (r'{"message":"\ud800"}', "it holds half of a surrogate pair"),
+        (r'{"message":"\udc00\ud800 "}', "it holds half of a surrogate pair"),
+        (r'{"message":"\uD83D\uDE00\\\uDE00"}', "it holds half of a surrogate pair"),
+        (r'{"message":"\\ud800"', "Input data was truncated"),
+        (r'{"message":"\ud83d\ude00"', "Input data was truncated"),
+        ("{'message':1}", "object keys must be strings (byte 1)"),
+        (b'{"message":"\xff"}', "it is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said_truly(api: Api, raw: str | bytes, reason: str) -> None:
+    assert api.post(PUBLISH, raw)[1]["message"] == f"The body is not valid JSON: {reason}."
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         '{"message":' + "[" * 31 + "]" * 31 + "}",
