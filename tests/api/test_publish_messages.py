@@ -8,6 +8,7 @@ import pytest
 
 from devices.models import Channel
 from messaging.models import Message
+from messaging.publishing import request_of
 from tests.api.conftest import Api
 
 PATH = "/messaging/default"
@@ -48,6 +49,15 @@ def test_header_values_become_texts(api: Api) -> None:
         "on": "true",
     }
     assert (message.publisher_id, message.subtopic) == ("pub", "st")
+
+
+@pytest.mark.parametrize(("query", "stored"), [("", ""), ("  ", ""), (None, "")])
+def test_an_empty_segment_query_is_none(api: Api, query: str | None, stored: str) -> None:
+    status, _ = api.post("/messaging/default", {"message": "h", "segmentQuery": query})
+
+    message = Message.objects.get()
+    assert (status, message.segment_query) == (200, stored)
+    assert request_of(message).target_oses() == ()
 
 
 def test_an_unknown_channel_is_created(api: Api) -> None:
