@@ -143,13 +143,6 @@ class DeviceRegistration(models.Model):
         ]
         indexes = [
             models.Index(fields=["application", "os", "id"], name="registration_by_os"),
-            # counting an audience reads this and the subscriptions' index, and no device: 2 times faster at 1,000,000
-            models.Index(
-                fields=["application", "id"],
-                include=["os", "push_service", "expiration"],
-                condition=Q(state="active"),
-                name="registration_reach",
-            ),
             models.Index(fields=["expiration"], condition=Q(expiration__isnull=False), name="registration_expiring"),
             # for segment queries; partial, so that registering a device without attributes does not touch it
             GinIndex(
@@ -165,15 +158,32 @@ class DeviceRegistration(models.Model):
 
 
 class Subscription(models.Model):
-    """Who listens to what; on the wire its id is `<registration>::<channel>`."""
+    """Who listens to what; on the wire its id is `<registration>::<channel>`.
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    What an audience is counted by is copied from the registration, by triggers (migration 0007).
+    """
+
+    # no index of its own: the unique one begins with it
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, db_index=False)
     registration = models.ForeignKey(DeviceRegistration, on_delete=models.CASCADE)
+    os = models.CharField(max_length=8, default="", db_default="", editable=False)
+    push_service = models.CharField(max_length=8, default="", db_default="", editable=False)
+    expiration = models.DateTimeField(null=True, editable=False)
+    is_active = models.BooleanField(default=False, db_default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["channel", "registration"], name="subscription_unique")]
+        indexes = [
+            # an audience is counted from this alone. Of few different values, so that PostgreSQL stores each once:
+            # 10 MB for 1,000,000 devices; with INCLUDE it would be 66
+            models.Index(
+                fields=["channel", "os", "push_service", "expiration"],
+                condition=Q(is_active=True),
+                name="subscription_reach",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.registration_id}::{self.channel_id}"
