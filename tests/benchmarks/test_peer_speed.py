@@ -24,7 +24,7 @@ _NOTE = f"""CPU-seconds for 1,000 devices, of whole process trees; sending alone
 loaded and {WARM_UP} requests made before (2,000 at ours). Ours is sender + PostgreSQL, from publish to the last stored
 outcome: each device has a row of its own in the end. The peers answer with totals and lists in memory and store
 nothing; django-push-notifications reads its devices from SQLite. Every request of every row was accepted. Times: how
-much more CPU than ours, and how many times our rate. web-push has 100 requests on the wire at once;
+much more CPU than ours, and how many times our rate. node-apn sends 1,000 a call, web-push has 100 requests at once,
 django-push-notifications sends in slices of 500, and its Web Push one after the other."""
 
 
