@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
+from console.login_throttle import ThrottledAdminLoginForm
 from console.views import api_docs
 from devices.api.envelope import endpoint
 from messaging.api import email_views
@@ -18,6 +19,7 @@ class ApplicationIdConverter(StringConverter):
 
 
 register_converter(ApplicationIdConverter, "application_id")
+admin.site.login_form = ThrottledAdminLoginForm
 
 rest: list[URLPattern | URLResolver] = [
     path("users/", include("devices.api.user_urls")),

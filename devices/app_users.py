@@ -9,26 +9,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.hashers import check_password, make_password
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from devices.errors import DeadUserToken, IdentityTaken, TooManyLogins, UserDisabled, WrongLogin
+from devices import login_guesses
+from devices.errors import DeadUserToken, IdentityTaken, UserDisabled, WrongLogin
 from devices.models import Application
-from devices.user_models import AppUser, FailedLogin, UserToken
+from devices.user_models import AppUser, UserToken
 
 TOKEN_LIFE = timedelta(days=30)
-#: wrong passwords for one login from one address within the time; the next are refused unread
-MAX_FAILURES = 10
-FAILURES_COUNT_FOR = timedelta(minutes=15)
-
-_NOTE_FAILURE = """
-    INSERT INTO devices_failedlogin (digest, failures, began_at) VALUES (%(digest)s, 1, now())
-    ON CONFLICT (digest) DO UPDATE SET
-        failures = CASE WHEN devices_failedlogin.began_at < now() - make_interval(secs => %(window)s) THEN 1
-            ELSE devices_failedlogin.failures + 1 END,
-        began_at = CASE WHEN devices_failedlogin.began_at < now() - make_interval(secs => %(window)s) THEN now()
-            ELSE devices_failedlogin.began_at END
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +41,13 @@ class LoggedIn:
 
 def register(application: Application, account: Account) -> AppUser:
     """Make an account. Raises IdentityTaken (3033)."""
+    password = make_password(account.password)  # may wait for its turn, which no transaction should
     try:
         with transaction.atomic():
             return AppUser.objects.create(
                 application=application,
                 login=account.login,
-                password=make_password(account.password),
+                password=password,
                 email=account.email,
                 name=account.name,
                 properties=account.properties,
@@ -78,19 +68,18 @@ def log_in(application: Application, login: str, password: str, address: str) ->
 
     Raises WrongLogin (3003), TooManyLogins (3036), UserDisabled (3090).
     """
-    digest = _failure_digest(application, login, address)
-    _refuse_guessing(digest)
+    attempt = login_guesses.attempt(application, login, address)
+    login_guesses.refuse(attempt)
     user = AppUser.objects.filter(application=application, login__iexact=login).first()
     if user is None:
         make_password(password)  # the same work: how long it takes must not tell which logins exist
     if user is None or not check_password(password, user.password):
-        with connection.cursor() as cursor:
-            cursor.execute(_NOTE_FAILURE, {"digest": digest, "window": FAILURES_COUNT_FOR.total_seconds()})
+        login_guesses.note_failure(attempt)
         raise WrongLogin()
     if user.is_disabled:
         raise UserDisabled()
     with transaction.atomic():
-        FailedLogin.objects.filter(digest=digest).delete()
+        login_guesses.note_success(attempt)
         AppUser.objects.filter(pk=user.pk).update(last_login_at=Now())
         user.refresh_from_db(fields=["last_login_at"])
         return _with_token(user)
@@ -123,7 +112,7 @@ def user_of_token(application: Application, token: str) -> AppUser:
 def forget_expired() -> None:
     """Remove tokens and counted failures that no longer matter."""
     UserToken.objects.filter(expires_at__lt=Now()).delete()
-    FailedLogin.objects.filter(began_at__lt=Now() - FAILURES_COUNT_FOR).delete()
+    login_guesses.forget_expired()
 
 
 def _with_token(user: AppUser) -> LoggedIn:
@@ -135,13 +124,3 @@ def _with_token(user: AppUser) -> LoggedIn:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode(errors="replace")).digest()
-
-
-def _failure_digest(application: Application, login: str, address: str) -> bytes:
-    return hashlib.sha256(f"{application.pk}\n{address}\n{login.lower()}".encode()).digest()
-
-
-def _refuse_guessing(digest: bytes) -> None:
-    guessed = FailedLogin.objects.filter(digest=digest, began_at__gt=Now() - FAILURES_COUNT_FOR)
-    if guessed.filter(failures__gte=MAX_FAILURES).exists():
-        raise TooManyLogins()

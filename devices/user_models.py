@@ -64,9 +64,12 @@ class UserToken(models.Model):
 
 
 class FailedLogin(models.Model):
-    """Wrong passwords for one login from one address: a cool-off, never a permanent lock."""
+    """Wrong passwords for a login, from one address or from all; without failures, an address it is known to use.
 
-    digest = models.BinaryField(max_length=32, unique=True)  #: SHA-256 over application, login and address
+    A cool-off, never a permanent lock. Written by `devices.login_guesses`.
+    """
+
+    digest = models.BinaryField(max_length=32, unique=True)  #: SHA-256, see `devices.login_guesses.attempt`
     failures = models.IntegerField(default=1)
     began_at = models.DateTimeField(db_default=Now(), db_index=True)
 

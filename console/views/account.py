@@ -9,19 +9,17 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse_lazy
 
 from console import audit
 from console.form_provider import dressed
+from console.login_throttle import ThrottledLoginForm
+from devices.errors import TooManyRequests
 
 
-class LoginForm(AuthenticationForm):
-    """Django's form in the console's words."""
-
-    error_messages = {
-        "invalid_login": "This user name and password do not belong together.",
-        "inactive": "This account is switched off.",
-    }
+class LoginForm(ThrottledLoginForm):
+    """The form in the console's looks."""
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
@@ -35,12 +33,24 @@ class Login(LoginView):
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """The form again, or how long to wait."""
+        wait_s = getattr(form, "wait_s", 0)
+        return _wait(self.request, wait_s) if wait_s else super().form_invalid(form)
+
 
 class Account(LoginRequiredMixin, PasswordChangeView):
     """Change one's password: every other session of the person ends with it (Django binds sessions to the hash)."""
 
     template_name = "console/account.html"
     success_url = reverse_lazy("account")
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Change it, unless too many passwords are being checked at this moment."""
+        try:
+            return super().post(request, *args, **kwargs)
+        except TooManyRequests as refusal:
+            return _wait(request, refusal.retry_after_s)
 
     def get_form(self, form_class: Any = None) -> PasswordChangeForm:
         """Django's form in the console's looks."""
@@ -52,3 +62,9 @@ class Account(LoginRequiredMixin, PasswordChangeView):
         audit.record(self.request, "account.password", self.request.user.get_username())
         messages.success(self.request, "Your password was changed. Your other sessions have ended.")
         return response
+
+
+def _wait(request: HttpRequest, wait_s: int) -> HttpResponse:
+    response = render(request, "registration/locked_out.html", {"wait_s": wait_s}, status=429)
+    response.headers["Retry-After"] = str(wait_s)
+    return response

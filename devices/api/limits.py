@@ -1,7 +1,7 @@
 """The limits of abuse: what one address may call how often. Counted in the memory of each web process.
 
-Each of CLARION_WEB_WORKERS processes lets its share through: many clients of one address together meet the rate that was
-set; a single kept connection, which stays in one process, meets that process's share. `X-Forwarded-For` is not read here:
+Each of CLARION_WEB_WORKERS processes lets its share through: many clients of one address together meet the rate that
+was set; a single kept connection, which stays in one process, meets the share. `X-Forwarded-For` is not read here:
 `console.middleware.ProxiedClientAddress` puts the client in REMOTE_ADDR where a proxy is known to stand in front.
 """
 
