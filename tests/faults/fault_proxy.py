@@ -32,7 +32,7 @@ class FaultProxy:
         self._in_loop(self._cut())
 
     def hold(self) -> None:
-        """Take bytes and new connections, and hand nothing on."""
+        """Take bytes, new connections and farewells, and hand nothing on."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
     def let_go(self) -> None:
@@ -102,6 +102,7 @@ class FaultProxy:
                 await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()
+        await self._flowing.wait()
         writer.transport.abort() if writer.transport.is_closing() else writer.close()
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:

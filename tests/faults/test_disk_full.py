@@ -116,7 +116,7 @@ def rows(data_dir: Path, query: str) -> list[tuple[Any, ...]]:
         return []
     try:
         with psycopg.connect(address.url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(query).fetchall()
     except psycopg.OperationalError:
         return []
 
@@ -136,7 +136,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_sending_goes_on_when_it_is_
         ended = "SELECT count(*) FROM messaging_occurrence WHERE closed_at IS NULL HAVING count(*) = 0"
         wait_until(lambda: bool(rows(small_disk, ended)), 120, "every campaign to end")
         took = time.monotonic() - freed
-        stored = {str(row[0]) for row in rows(small_disk, "SELECT message_id FROM messaging_message")}
+        stored = {f"message:{row[0]}" for row in rows(small_disk, "SELECT message_id FROM messaging_message")}
         broken = rows(small_disk, _HALF_WRITTEN)
         (ledger,) = rows(small_disk, _LEDGER)
 
@@ -144,7 +144,8 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_sending_goes_on_when_it_is_
     panics = (small_disk / "postgres" / "server.log").read_text(errors="replace").count("PANIC")
     report(
         f"disk full for {_FULL_FOR_S:.0f} s ({panics} panics of PostgreSQL): answers {dict(while_full)} meanwhile, "
-        f"200 again after {answers_again:.1f} s, campaigns ended after {took:.1f} s, {doubled} duplicates, ledger {ledger}"
+        f"200 again after {answers_again:.1f} s, campaigns ended after {took:.1f} s, {doubled} duplicates, "
+        f"ledger {ledger}"
     )
     assert while_full[503] > 0
     assert set(caller.answers) <= {200, 503}

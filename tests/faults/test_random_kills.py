@@ -1,4 +1,4 @@
-"""kill -9 at a hundred random moments: one outcome for each device every time, few requests doubled (F-03, P3, P4)."""
+"""kill -9 at random moments: one outcome for each device every time, few requests doubled (F-03, P3, P4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.messaging.stage import Stage, check_books, finish, let_lease_lapse, t
 
 pytestmark = pytest.mark.fault
 
-_ROUNDS = 100
+_ROUNDS = 40
+_ROUNDS_OF_SKIP = 12
 _AUDIENCE = 1_000
 _SEED = 20261122
 #: a drain of the audience takes about that long
@@ -56,7 +57,7 @@ def one_round(stage: Stage, devices: list[DeviceRegistration], forks: DrainForks
     seen.doubled.append(duplicates(stage))
 
 
-def test_kill_9_at_a_hundred_random_moments_loses_nobody_and_doubles_few(stage: Stage) -> None:
+def test_kill_9_at_random_moments_loses_nobody_and_doubles_few(stage: Stage) -> None:
     devices = [*stage.devices(_AUDIENCE // 2), *stage.devices(_AUDIENCE // 2, "IOS")]
     moments, seen = random.Random(_SEED), Seen()
     with drain_forks() as forks:
@@ -68,12 +69,12 @@ def test_kill_9_at_a_hundred_random_moments_loses_nobody_and_doubles_few(stage: 
     assert seen.interrupted >= _ROUNDS // 2
 
 
-def test_a_message_that_must_not_be_doubled_is_not_by_thirty_kills(stage: Stage) -> None:
+def test_a_message_that_must_not_be_doubled_is_not_by_any_kill(stage: Stage) -> None:
     devices = stage.devices(_AUDIENCE)
     moments = random.Random(_SEED)
     with drain_forks() as forks:
         lost = 0
-        for _ in range(30):
+        for _ in range(_ROUNDS_OF_SKIP):
             stage.simulators.reset()
             stage.simulators.set_mode("*", latency_ms=20)
             occurrence = stage.start("ANDROID", in_doubt=InDoubtPolicy.SKIP)
@@ -89,4 +90,7 @@ def test_a_message_that_must_not_be_doubled_is_not_by_thirty_kills(stage: Stage)
             assert len(stage.reached()) >= ledger.accepted
             lost += len(tokens(devices) - stage.reached())
 
-    report(f"30 times kill -9 with in_doubt=skip: none doubled, {lost} of {30 * _AUDIENCE:,} devices not asked for")
+    report(
+        f"{_ROUNDS_OF_SKIP} times kill -9 with in_doubt=skip: none doubled, {lost} of {_ROUNDS_OF_SKIP * _AUDIENCE:,} "
+        "devices not asked for"
+    )

@@ -146,8 +146,9 @@ def test_a_watchdog_killed_takes_its_workers_along_and_its_successor_goes_on(sta
         occurrence = under_way(stage)
         family = family_of(group)
         group.kill()
+        killed = time.monotonic()
         with sender(tickers=0):
-            took = end_of(occurrence, time.monotonic(), "kill -9 of the watchdog", stage)
+            took = end_of(occurrence, killed, "kill -9 of the watchdog", stage)
             left = [pid for pid in family[1:] if is_running(pid)]
 
     assert took <= 60
