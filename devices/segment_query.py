@@ -1,7 +1,8 @@
 """A segment query (where clause over device registrations) to SQL with bound parameters.
 
 A name is a column of the wire's DeviceRegistration (contract.md 6) or an attribute; `a.b` is `b` within attribute `a`.
-`channelName` asks whether the device listens to a channel. SQL-92 logic: what is missing is neither equal nor unequal.
+`user.x` is a property of the user who was logged in when the device registered; `channelName` asks whether the device
+listens to a channel. SQL-92 logic: what is missing is neither equal nor unequal.
 
 The SQL speaks of `devices_deviceregistration r`. NOT is moved down to the comparisons: jsonb's `@>`, which the index
 serves, says false where SQL means unknown.

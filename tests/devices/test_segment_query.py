@@ -13,6 +13,7 @@ from devices.errors import InvalidSegmentQuery
 from devices.models import Application, DeviceRegistration
 from devices.push_services import Os, PushService
 from devices.segment_query import check, to_sql
+from devices.user_models import AppUser
 from tests.factories import make_application, make_registration
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +96,44 @@ def matching(application: Application, query: str) -> set[str]:
 )
 def test_query_finds_these_devices(application: Application, query: str, devices: set[str]) -> None:
     assert matching(application, query) == devices
+
+
+@pytest.mark.parametrize(
+    ("query", "devices"),
+    [
+        ("user.email = 'ann@shop.example'", {"ann"}),
+        ("Users.email = 'ann@shop.example'", {"ann"}),
+        ("user.email <> 'ann@shop.example'", {"bob"}),
+        ("NOT user.name = 'Ann'", {"bob"}),
+        ("user.name LIKE 'A%' OR deviceId = 'plain'", {"ann", "plain"}),
+        ("user.age > 29", {"ann"}),
+        ("user.age BETWEEN 17 AND 18", {"bob"}),
+        ("user.shop.city IN ('Berlin')", {"ann"}),
+        ("user.vip IS NULL", {"bob", "plain"}),
+        ("user.vip IS NOT NULL", {"ann"}),
+        ("NOT user.vip IS NULL", {"ann"}),
+        ("user.objectId = 'u2'", {"bob"}),
+        ("user.lastLogin IS NULL", {"ann", "bob", "plain"}),
+        ("user.created > 1000", {"ann", "bob"}),
+        ("user.password IS NOT NULL", set()),
+    ],
+)
+def test_columns_of_the_devices_user_are_asked_for_by_relation(
+    application: Application, query: str, devices: set[str]
+) -> None:
+    ann = {"age": 30, "vip": True, "shop": {"city": "Berlin"}}
+    account = {"application": application, "password": "hash"}
+    AppUser.objects.create(**account, object_id="u1", email="ann@shop.example", name="Ann", properties=ann)
+    AppUser.objects.create(**account, object_id="u2", email="bob@shop.example", name="Bob", properties={"age": 18})
+
+    assert matching(application, query) == devices
+
+
+def test_user_who_is_disabled_or_of_another_application_is_nobody(application: Application) -> None:
+    AppUser.objects.create(application=application, object_id="u1", name="Ann", is_disabled=True)
+    AppUser.objects.create(application=make_application(), object_id="u2", name="Bob")
+
+    assert matching(application, "user.name IN ('Ann', 'Bob')") == set()
 
 
 def test_object_id_in_either_letter_case_finds_the_device(application: Application) -> None:
