@@ -117,7 +117,7 @@ def _identity(service: str, entry: dict) -> tuple[str, ...]:  # type: ignore[typ
     if service == "apns":
         return entry["headers"]["apns-id"], entry["headers"]["apns-collapse-id"]
     if service == "fcm":
-        return (entry["notification"]["android"]["notification"]["tag"],)
+        return (entry["notification"]["message"]["android"]["notification"]["tag"],)
     return entry["headers"]["topic"], entry["notification"]["tag"]
 
 
