@@ -33,7 +33,7 @@ from messaging.providers.base import (
 from messaging.providers.credentials import InvalidCredential, MemoryTokenStore, TokenStore, WebPushCredential
 from messaging.providers.notifications import AndroidNotification, IosNotification, Notification
 from messaging.providers.registry import ProviderEndpoints, make_provider
-from messaging.providers.transport import TransportRules
+from messaging.providers.transport_rules import TransportRules
 from messaging.secrets import SecretUnreadable, read_credential
 from messaging.senders import endpoints_of
 

@@ -59,6 +59,7 @@ class HttpRequest:
     url: str
     headers: tuple[str, ...]  #: raw lines, "name: value", checked printable ASCII by whoever built them
     body: bytes
+    own_headers: tuple[str, ...] = ()  #: such lines too, of this request alone; `headers` are shared by a batch
 
 
 @dataclass(frozen=True, slots=True)

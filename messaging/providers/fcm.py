@@ -40,7 +40,7 @@ from messaging.providers.credentials import AccessToken, FcmCredential, TokenSto
 from messaging.providers.jwt import sign_rs256
 from messaging.providers.notifications import AndroidLights, AndroidNotification, AndroidStyle, Notification
 from messaging.providers.token_endpoint import fetch_token
-from messaging.providers.transport import TransportRules
+from messaging.providers.transport_rules import TransportRules
 
 #: "Maximum message payload": keys and values together.
 PAYLOAD_LIMIT = 4096

@@ -27,7 +27,8 @@ from messaging.providers.notifications import (
     WindowsKind,
     WindowsNotification,
 )
-from messaging.providers.transport import CurlTransport, TransportRules
+from messaging.providers.transport import CurlTransport
+from messaging.providers.transport_rules import TransportRules
 
 _JSON = "application/json"
 

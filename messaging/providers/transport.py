@@ -16,39 +16,25 @@ from typing import Any
 
 import pycurl
 
-from devices.push_urls import is_public_address
 from messaging.providers.base import HttpAnswer, HttpRequest
 from messaging.providers.transport_failures import classify_failure, is_refused
+from messaging.providers.transport_rules import (
+    BODY_LIMIT,
+    IDLE_CONNECTION_S,
+    MAX_REFUSALS,
+    USER_AGENT,
+    TransportRules,
+)
 
-#: Answers are verdicts of a few hundred bytes; a hostile endpoint may send gigabytes (CVE-2025-53604).
-BODY_LIMIT = 8192
-#: An idle connection is kept this long: APNs takes rapid reconnects for an attack.
-IDLE_CONNECTION_S = 3600
-CONNECT_TIMEOUT_MS = 10_000
 #: Devices may name any host below an allowed suffix, so what is kept per host has a bound.
 MAX_IDLE_CONNECTIONS = 64
 MAX_IDLE_ORIGINS = 1000
-#: A request that a server refused unprocessed (GOAWAY, REFUSED_STREAM) is sent again at once, this often.
-MAX_REFUSALS = 3
-_LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _EPOLL_MASK = {
     pycurl.POLL_NONE: 0,
     pycurl.POLL_IN: select.EPOLLIN,
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransportRules:
-    """How connections are made and how much goes over them."""
-
-    ca_file: str | None = None  #: PEM file that replaces the system's trust store
-    allow_loopback: bool = False  #: simulators only: loopback addresses may be connected to
-    deadline_s: float = 15.0  #: connect, send and answer together
-    max_connections: int = 2  #: per origin; up to twice as many while old ones drain
-    streams_per_connection: int = 100  #: further bounded by the server's SETTINGS
-    warm_up: bool = False  #: one request alone until its answer came: APNs grants one stream before a valid token
 
 
 @dataclass(slots=True)
@@ -96,7 +82,7 @@ class _Transfer:
         # A bound list.append runs without a Python frame: some eight header lines come per answer.
         self.curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._receive)
-        self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._socket_opener(rules.allow_loopback))
+        self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._socket_opener(rules))
 
     def load(self, request: HttpRequest, origin: _Origin, refusals: int) -> None:
         """Fill the handle for its next request; options that equal the last request's stay as they are."""
@@ -104,10 +90,10 @@ class _Transfer:
         if request.url != self.url:
             self.curl.setopt(pycurl.URL, request.url)
             self.url = request.url
-        if request.headers is not self.headers:
+        if request.headers is not self.headers or request.own_headers:
             # Empty values switch off what libcurl adds by itself.
-            self.curl.setopt(pycurl.HTTPHEADER, [*request.headers, "Accept:", "Expect:"])
-            self.headers = request.headers
+            self.curl.setopt(pycurl.HTTPHEADER, [*request.headers, *request.own_headers, "Accept:", "Expect:"])
+            self.headers = None if request.own_headers else request.headers
         if request.body is self.sent_body:
             self.reader.seek(0)
         else:
@@ -134,11 +120,11 @@ class _Transfer:
         # A short count makes libcurl reset this stream: the verdict stands in the status and the first bytes.
         return 0 if self.size > BODY_LIMIT else None
 
-    def _socket_opener(self, allow_loopback: bool) -> Callable[[int, Any], socket.socket | int]:
+    def _socket_opener(self, rules: TransportRules) -> Callable[[int, Any], socket.socket | int]:
         def open_socket(_purpose: int, address: Any) -> socket.socket | int:
             family, kind, protocol, peer = address
             host = peer[0].decode() if isinstance(peer[0], bytes) else str(peer[0])
-            if is_public_address(host) or (allow_loopback and host in _LOOPBACK):
+            if rules.allows(host):
                 self.sockets.append(socket.socket(family, kind, protocol))
                 return self.sockets[-1]
             self.forbidden = True
@@ -310,11 +296,11 @@ def _new_handle(rules: TransportRules) -> Any:
         pycurl.SSL_VERIFYPEER: 1,
         pycurl.SSL_VERIFYHOST: 2,
         pycurl.TIMEOUT_MS: int(rules.deadline_s * 1000),
-        pycurl.CONNECTTIMEOUT_MS: min(CONNECT_TIMEOUT_MS, int(rules.deadline_s * 1000)),
+        pycurl.CONNECTTIMEOUT_MS: int(rules.connect_timeout_s * 1000),
         pycurl.DNS_CACHE_TIMEOUT: 0,
         pycurl.MAXAGE_CONN: IDLE_CONNECTION_S,
         pycurl.TCP_KEEPALIVE: 1,
-        pycurl.USERAGENT: "Clarion",
+        pycurl.USERAGENT: USER_AGENT,
     }
     for option, setting in options.items():
         curl.setopt(option, setting)

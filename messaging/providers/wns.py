@@ -36,7 +36,7 @@ from messaging.providers.base import (
 from messaging.providers.credentials import AccessToken, TokenStore, WnsCredential, token_kind
 from messaging.providers.notifications import Notification, WindowsKind, WindowsNotification
 from messaging.providers.token_endpoint import fetch_token
-from messaging.providers.transport import TransportRules
+from messaging.providers.transport_rules import TransportRules
 
 PAYLOAD_LIMIT = 5000
 _RENEW_AT = 0.8

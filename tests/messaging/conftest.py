@@ -9,9 +9,12 @@ from django.conf import settings
 
 from devices.models import Application
 from devices.push_services import PushService
+from messaging.providers.transport_rules import TransportRules
 from messaging.secrets import store_credential
 from messaging.simulators.accounts import demo_accounts
 from messaging.simulators.runner import SimulatorHandle, start_in_thread
+from tests.messaging.drain_nursery import DrainNursery
+from tests.messaging.h2_server import Certificate, H2Server, make_certificate
 from tests.messaging.stage import Stage, announce_simulators
 
 
@@ -31,6 +34,13 @@ def simulators(simulator_thread: SimulatorHandle) -> SimulatorHandle:
     return simulator_thread
 
 
+@pytest.fixture(scope="session")
+def nursery(django_db_setup: None, simulator_thread: SimulatorHandle) -> Iterator[DrainNursery]:
+    """Where drains in processes of their own come from."""
+    with DrainNursery() as nursery:
+        yield nursery
+
+
 @pytest.fixture
 def stage(transactional_db: None, simulators: SimulatorHandle) -> Stage:
     """An application with credentials for every push service; what is committed is seen by other connections."""
@@ -38,3 +48,23 @@ def stage(transactional_db: None, simulators: SimulatorHandle) -> Stage:
     for service, values in demo_accounts(settings.DATA_DIR, simulators.urls).items():
         store_credential(application, PushService(service), values)
     return Stage(application, simulators)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for localhost that is its own CA."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def server(certificate: Certificate) -> Iterator[H2Server]:
+    """A plain HTTP/2 server for the transports."""
+    server = H2Server(certificate).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rules(certificate: Certificate) -> TransportRules:
+    """Rules that lead to `server`, over one connection."""
+    return TransportRules(ca_file=certificate.file, allow_loopback=True, deadline_s=5.0, max_connections=1)

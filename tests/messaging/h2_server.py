@@ -20,7 +20,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset, WindowUpdated
-from h2.settings import SettingCodes
+from hyperframe.frame import SettingsFrame
 
 
 @dataclass
@@ -71,16 +71,22 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.number = self.server.count_connection()
-        if self.server.max_streams:
-            self.h2.local_settings.update({SettingCodes.MAX_CONCURRENT_STREAMS: self.server.max_streams})
         self.h2.initiate_connection()
+        if self.server.max_streams:
+            self.allow_streams(self.server.max_streams)
         self.flush()
+
+    def allow_streams(self, count: int) -> None:
+        """Announce a limit without insisting on it, as h2 would; `server.most_streams` tells whether it was kept."""
+        frame = SettingsFrame(settings={SettingsFrame.MAX_CONCURRENT_STREAMS: count})
+        self.transport.write(self.h2.data_to_send() + frame.serialize())
 
     def data_received(self, octets: bytes) -> None:
         """Collect requests; hand over each when it is complete."""
         if self.is_leaving:
             return
         events = self.h2.receive_data(octets)
+        self.server.most_streams = max(self.server.most_streams, self.h2.open_inbound_streams)
         # First of all: h2 already refuses to send on these streams.
         for event in events:
             if isinstance(event, StreamReset):
@@ -149,6 +155,7 @@ class H2Server:
     max_streams: int = 0
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    most_streams: int = 0  #: open at once on one connection
     port: int = 0
 
     def start(self) -> H2Server:

@@ -15,7 +15,7 @@ from messaging.providers.base import (
 from messaging.providers.credentials import FcmCredential, MemoryTokenStore
 from messaging.providers.fcm import FcmProvider, parse_answer
 from messaging.providers.notifications import AndroidNotification, AndroidStyle
-from messaging.providers.transport import TransportRules
+from messaging.providers.transport_rules import TransportRules
 from tests.messaging.provider_parts import ENVELOPE, MESSAGE_ID, NoTransport, answer, fcm_json
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"

@@ -15,7 +15,7 @@ from messaging.providers.base import (
 )
 from messaging.providers.credentials import MemoryTokenStore, WnsCredential
 from messaging.providers.notifications import WindowsKind, WindowsNotification
-from messaging.providers.transport import TransportRules
+from messaging.providers.transport_rules import TransportRules
 from messaging.providers.wns import WnsProvider, encode_payload, parse_answer
 from tests.messaging.provider_parts import ENVELOPE, NoTransport, answer, header_map, wns_json
 

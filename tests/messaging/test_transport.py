@@ -1,47 +1,30 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
 
-from messaging.providers.base import HttpAnswer, HttpRequest, TransportFailure
-from messaging.providers.transport import BODY_LIMIT, CurlTransport, TransportRules
+from messaging.providers.base import HttpRequest, Transport, TransportFailure
+from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.transport import CurlTransport
+from messaging.providers.transport_rules import BODY_LIMIT, TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200, make_certificate
+from tests.messaging.transport_parts import HEADERS, post, wait
 
-OpenTransport = Callable[[TransportRules], CurlTransport]
-HEADERS = ("content-type: application/json", "authorization: bearer x")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
+OpenTransport = Callable[[TransportRules], Transport]
 
 
-@pytest.fixture
-def server(certificate: Certificate) -> Iterator[H2Server]:
-    server = H2Server(certificate).start()
-    yield server
-    server.stop()
+@pytest.fixture(params=[CurlTransport, Http2Transport])
+def open_transport(request: pytest.FixtureRequest) -> Iterator[OpenTransport]:
+    opened: list[Transport] = []
 
-
-@pytest.fixture
-def rules(certificate: Certificate) -> TransportRules:
-    return TransportRules(ca_file=certificate.file, allow_loopback=True, deadline_s=5.0, max_connections=1)
-
-
-@pytest.fixture
-def open_transport() -> Iterator[OpenTransport]:
-    opened: list[CurlTransport] = []
-
-    def open_one(rules: TransportRules) -> CurlTransport:
-        opened.append(CurlTransport(rules))
+    def open_one(rules: TransportRules) -> Transport:
+        opened.append(request.param(rules))
         return opened[-1]
 
     yield open_one
@@ -50,27 +33,11 @@ def open_transport() -> Iterator[OpenTransport]:
 
 
 @pytest.fixture
-def transport(rules: TransportRules, open_transport: OpenTransport) -> CurlTransport:
+def transport(rules: TransportRules, open_transport: OpenTransport) -> Transport:
     return open_transport(rules)
 
 
-def post(transport: CurlTransport, url: str, *paths: str) -> dict[int, HttpAnswer]:
-    """Submit one request per path, keyed from 0, and wait for every answer."""
-    for key, path in enumerate(paths):
-        transport.submit(HttpRequest(key, url + path, HEADERS, b'{"path":"%s"}' % path.encode()))
-    return wait(transport)
-
-
-def wait(transport: CurlTransport) -> dict[int, HttpAnswer]:
-    answers: dict[int, HttpAnswer] = {}
-    while transport.in_flight:
-        for answer in transport.poll(1.0):
-            assert answer.key not in answers
-            answers[answer.key] = answer
-    return answers
-
-
-def test_requests_share_one_http2_connection(server: H2Server, transport: CurlTransport) -> None:
+def test_requests_share_one_http2_connection(server: H2Server, transport: Transport) -> None:
     answers = post(transport, server.url, *(f"/{n}" for n in range(50)))
 
     assert [answer.status for answer in answers.values()] == [200] * 50
@@ -78,7 +45,7 @@ def test_requests_share_one_http2_connection(server: H2Server, transport: CurlTr
     assert server.connections == 1
 
 
-def test_body_and_headers_arrive_as_given(server: H2Server, transport: CurlTransport) -> None:
+def test_body_and_headers_arrive_as_given(server: H2Server, transport: Transport) -> None:
     post(transport, server.url, "/a/../b?c=%2e")
 
     request = server.requests[0]
@@ -89,7 +56,7 @@ def test_body_and_headers_arrive_as_given(server: H2Server, transport: CurlTrans
     assert {"accept", "expect", "transfer-encoding"}.isdisjoint(request.headers)
 
 
-def test_the_same_body_is_sent_whole_every_time(server: H2Server, transport: CurlTransport) -> None:
+def test_the_same_body_is_sent_whole_every_time(server: H2Server, transport: Transport) -> None:
     body = b"x" * 4000
     for round_number in range(3):
         transport.submit(HttpRequest(round_number, f"{server.url}/{round_number}", HEADERS, body))
@@ -98,7 +65,7 @@ def test_the_same_body_is_sent_whole_every_time(server: H2Server, transport: Cur
     assert [request.body for request in server.requests] == [body] * 3
 
 
-def test_answer_carries_headers_in_lower_case(server: H2Server, transport: CurlTransport) -> None:
+def test_answer_carries_headers_in_lower_case(server: H2Server, transport: Transport) -> None:
     server.behaviour = lambda request: request.answer(429, b"slow", {"retry-after": "20"})
 
     answer = post(transport, server.url, "/")[0]
@@ -106,7 +73,7 @@ def test_answer_carries_headers_in_lower_case(server: H2Server, transport: CurlT
     assert (answer.status, answer.body, answer.headers["retry-after"]) == (429, b"slow", "20")
 
 
-def test_interim_answers_are_not_the_verdict(server: H2Server, transport: CurlTransport) -> None:
+def test_interim_answers_are_not_the_verdict(server: H2Server, transport: Transport) -> None:
     def hint_then_answer(request: Request) -> None:
         request.connection.h2.send_headers(request.stream_id, [(":status", "103"), ("link", "x")])
         request.answer(404, b"", {"reason": "final"})
@@ -118,7 +85,7 @@ def test_interim_answers_are_not_the_verdict(server: H2Server, transport: CurlTr
     assert (answer.status, answer.headers.get("reason"), answer.headers.get("link")) == (404, "final", None)
 
 
-def test_huge_answer_is_cut_and_the_connection_survives(server: H2Server, transport: CurlTransport) -> None:
+def test_huge_answer_is_cut_and_the_connection_survives(server: H2Server, transport: Transport) -> None:
     server.behaviour = lambda request: request.answer(400, b"x" * 5_000_000 if request.path == "/huge" else b"ok")
 
     answers = post(transport, server.url, "/huge", "/next")
@@ -129,7 +96,7 @@ def test_huge_answer_is_cut_and_the_connection_survives(server: H2Server, transp
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_not_followed(server: H2Server, transport: CurlTransport, status: int) -> None:
+def test_redirects_are_not_followed(server: H2Server, transport: Transport, status: int) -> None:
     server.behaviour = lambda request: request.answer(status, b"", {"location": f"{server.url}/elsewhere"})
 
     answer = post(transport, server.url, "/")[0]
@@ -139,7 +106,7 @@ def test_redirects_are_not_followed(server: H2Server, transport: CurlTransport, 
 
 
 def test_proxy_variables_of_the_environment_are_ignored(
-    server: H2Server, transport: CurlTransport, monkeypatch: pytest.MonkeyPatch
+    server: H2Server, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
@@ -159,7 +126,7 @@ def test_silence_until_the_deadline_is_in_doubt(
     assert 0.2 < answer.elapsed_s < 2
 
 
-def test_goaway_resends_only_what_was_not_processed(server: H2Server, transport: CurlTransport) -> None:
+def test_goaway_resends_only_what_was_not_processed(server: H2Server, transport: Transport) -> None:
     def process_first_then_leave(request: Request) -> None:
         if request.connection.number > 1:
             request.answer(200)
@@ -194,7 +161,7 @@ def test_goaway_successor_does_not_wait_for_the_draining_connection(
     assert answers[1].status == 200
 
 
-def test_refused_stream_is_sent_again_at_once(server: H2Server, transport: CurlTransport) -> None:
+def test_refused_stream_is_sent_again_at_once(server: H2Server, transport: Transport) -> None:
     def refuse_once(request: Request) -> None:
         if request.connection.number == 1:
             request.reset(ErrorCodes.REFUSED_STREAM)
@@ -207,7 +174,7 @@ def test_refused_stream_is_sent_again_at_once(server: H2Server, transport: CurlT
     assert server.paths == ["/", "/"]
 
 
-def test_stream_refused_again_and_again_was_not_sent(server: H2Server, transport: CurlTransport) -> None:
+def test_stream_refused_again_and_again_was_not_sent(server: H2Server, transport: Transport) -> None:
     server.behaviour = lambda request: request.reset(ErrorCodes.REFUSED_STREAM)
 
     answer = post(transport, server.url, "/")[0]
@@ -217,7 +184,7 @@ def test_stream_refused_again_and_again_was_not_sent(server: H2Server, transport
 
 
 @pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL])
-def test_reset_stream_is_in_doubt(server: H2Server, transport: CurlTransport, code: ErrorCodes) -> None:
+def test_reset_stream_is_in_doubt(server: H2Server, transport: Transport, code: ErrorCodes) -> None:
     server.behaviour = lambda request: request.reset(code)
 
     answer = post(transport, server.url, "/")[0]
@@ -227,7 +194,7 @@ def test_reset_stream_is_in_doubt(server: H2Server, transport: CurlTransport, co
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_lost_connection_is_in_doubt_and_never_resent(server: H2Server, transport: CurlTransport, warm: bool) -> None:
+def test_lost_connection_is_in_doubt_and_never_resent(server: H2Server, transport: Transport, warm: bool) -> None:
     if warm:
         post(transport, server.url, "/first")
     server.behaviour = lambda request: request.connection.drop()
@@ -238,7 +205,7 @@ def test_lost_connection_is_in_doubt_and_never_resent(server: H2Server, transpor
     assert server.paths.count("/lost") == 1
 
 
-def test_reset_after_the_verdict_changes_nothing(server: H2Server, transport: CurlTransport) -> None:
+def test_reset_after_the_verdict_changes_nothing(server: H2Server, transport: Transport) -> None:
     def answer_half(request: Request) -> None:
         request.connection.h2.send_headers(request.stream_id, [(":status", "410")])
         request.connection.h2.send_data(request.stream_id, b'{"reason":"Unreg')
@@ -251,7 +218,7 @@ def test_reset_after_the_verdict_changes_nothing(server: H2Server, transport: Cu
     assert (answer.status, answer.failure) == (410, None)
 
 
-def test_refused_connection_was_not_sent(transport: CurlTransport) -> None:
+def test_refused_connection_was_not_sent(transport: Transport) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -286,7 +253,7 @@ def test_expired_or_foreign_certificate_is_a_tls_failure(
     server.stop()
 
 
-def test_plaintext_on_the_port_is_a_tls_failure(transport: CurlTransport) -> None:
+def test_plaintext_on_the_port_is_a_tls_failure(transport: Transport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def speak_plainly() -> None:
@@ -314,13 +281,13 @@ def test_loopback_is_a_forbidden_address_unless_allowed(
     assert server.connections == 0
 
 
-def test_private_address_stays_forbidden_with_loopback_allowed(transport: CurlTransport) -> None:
+def test_private_address_stays_forbidden_with_loopback_allowed(transport: Transport) -> None:
     answer = post(transport, "https://10.0.0.1:9", "/")[0]
 
     assert answer.failure is TransportFailure.FORBIDDEN_ADDRESS
 
 
-def test_only_https_is_spoken(server: H2Server, transport: CurlTransport) -> None:
+def test_only_https_is_spoken(server: H2Server, transport: Transport) -> None:
     answer = post(transport, f"http://localhost:{server.port}", "/")[0]
 
     assert answer.failure is TransportFailure.NOT_SENT
@@ -362,38 +329,6 @@ def test_streams_beyond_the_servers_limit_wait_their_turn(
     server.stop()
 
 
-def test_poll_without_requests_returns_at_once(transport: CurlTransport) -> None:
+def test_poll_without_requests_returns_at_once(transport: Transport) -> None:
     assert transport.in_flight == 0
     assert transport.poll(30.0) == []
-
-
-def test_http1_server_gets_content_length_and_its_reason_phrase_is_kept(
-    certificate: Certificate, transport: CurlTransport
-) -> None:
-    seen: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            seen.append({name.lower(): text for name, text in self.headers.items()})
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(410, "Domain Blocked")
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as http_server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate.file, certificate.key_file)
-        http_server.socket = context.wrap_socket(http_server.socket, server_side=True)
-        thread = threading.Thread(target=http_server.handle_request)
-        thread.start()
-        answer = post(transport, f"https://localhost:{http_server.server_port}", "/")[0]
-        transport.close()
-        thread.join(5)
-
-    assert (answer.status, answer.headers[":reason"]) == (410, "Domain Blocked")
-    assert "content-length" in seen[0]
-    assert {"expect", "transfer-encoding"}.isdisjoint(seen[0])

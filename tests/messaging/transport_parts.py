@@ -1,0 +1,24 @@
+"""What the tests of both transports share: requests, and waiting for their answers."""
+
+from __future__ import annotations
+
+from messaging.providers.base import HttpAnswer, HttpRequest, Transport
+
+HEADERS = ("content-type: application/json", "authorization: bearer x")
+
+
+def post(transport: Transport, url: str, *paths: str) -> dict[int, HttpAnswer]:
+    """Submit one request per path, keyed from 0, and wait for every answer."""
+    for key, path in enumerate(paths):
+        transport.submit(HttpRequest(key, url + path, HEADERS, b'{"path":"%s"}' % path.encode()))
+    return wait(transport)
+
+
+def wait(transport: Transport) -> dict[int, HttpAnswer]:
+    """All answers, each exactly once."""
+    answers: dict[int, HttpAnswer] = {}
+    while transport.in_flight:
+        for answer in transport.poll(1.0):
+            assert answer.key not in answers
+            answers[answer.key] = answer
+    return answers
