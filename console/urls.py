@@ -35,6 +35,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/openapi.json", api_docs.openapi_json, name="openapi"),
     path("api/docs", api_docs.api_docs, name="api_docs"),
     path("api/", include(rest)),
+    path("api", endpoint()),
     path("admin/", admin.site.urls),
     path("", include("console.page_urls")),
+    # ids without hyphens, the address of version 3 (`v1/messaging`), half an address: programs ask, so 404 in JSON
+    re_path(r"^(?:[^/]+/){1,2}(?:messaging|users|emailtemplate|rt|info)(?:/|$)", endpoint()),
+    re_path(r"^[0-9A-Fa-f-]{32,36}(?:/|$)", endpoint()),
 ]

@@ -196,6 +196,42 @@ def test_an_unknown_address_is_404_in_json_and_never_a_redirect(api: Api, path: 
         assert (status, answer["code"]) == (404, 5904)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/{bare}/{key}/messaging/default",
+        "/{bare}/{key}/info",
+        "/{bare}/{bare_key}/rt/lookup",
+        "/nohyphens/{key}/users/login",
+        "/v1/messaging/default",
+        "/{id}/{key}",
+        "/{id}/",
+        "/{id}",
+        "/{bare}",
+        "/api",
+        "/api/",
+        "/api/nothing",
+    ],
+)
+def test_an_address_that_looks_like_one_of_the_api_is_404_in_json(api: Api, path: str) -> None:
+    application_id, key = str(api.account.application.application_id), api.account.key
+    ids = {"id": application_id, "bare": application_id.replace("-", "")}
+
+    response = api.client.get(path.format(**ids, key=key, bare_key=key.replace("-", "")))
+
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "application/json")
+    assert response.json()["code"] == 5904
+
+
+def test_an_address_of_a_page_that_is_not_there_is_404_in_html(api: Api) -> None:
+    assert api.client.get("/nothing").headers["Content-Type"].startswith("text/html")
+
+
+def test_a_name_may_look_like_an_escape(api: Api) -> None:
+    assert api.post("/messaging/%25FF", {"message": "h"})[0] == 200
+    assert Message.objects.get().channel_name == "%FF"
+
+
 def test_dots_in_an_address_climb_nowhere(api: Api) -> None:
     response = api.client.get(f"{api.account.prefix}/messaging/%2e%2e/%2e%2e/admin/")
 
