@@ -179,7 +179,7 @@ class ChannelColumn:
 
 @dataclass(frozen=True, slots=True)
 class AttributeColumn:
-    """A value in the attributes of a registration or user: text, number or boolean. A text of digits is a number too."""
+    """A value in the attributes of a registration or user: text, number, boolean. A text of digits is a number too."""
 
     path: tuple[str, ...]
     sql: str = "r.attributes"
