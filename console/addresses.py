@@ -1,0 +1,48 @@
+"""Addresses whose bytes are no UTF-8: nothing is there.
+
+Django writes such bytes as they were escaped, so that a channel could be published to as %FF and as %25FF. That is done
+before any middleware runs, so this stands around Django.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from devices.api.shapes import ErrorAnswer
+from devices.errors import NotFound
+
+StartResponse = Callable[..., Any]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+def utf_8_addresses(application: Application) -> Application:
+    """The application, behind a 404 for any other address."""
+    error = NotFound("The address is not UTF-8.")
+    body = msgspec.json.encode(ErrorAnswer(code=error.code, message=error.message, error_data={}))
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Access-Control-Allow-Origin", "*"),
+    ]
+
+    def answered(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        path: str = environ.get("PATH_INFO", "")
+        if path.isascii() or _is_utf_8(path):
+            return application(environ, start_response)
+        start_response("404 Not Found", headers)
+        return [body]
+
+    return answered
+
+
+def _is_utf_8(path: str) -> bool:
+    """WSGI gives bytes as the characters of Latin-1 (PEP 3333)."""
+    try:
+        path.encode("latin-1").decode()
+    except UnicodeError:
+        return False
+    return True
