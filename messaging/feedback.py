@@ -110,7 +110,8 @@ def _copy_results(progress: Iterable[Progress]) -> None:
     lines = [line for entry in progress for line in _lines(entry, now)]
     if not lines:
         return
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+    # Django translates errors of `copy()`, not of its block: a full disk would pass the rescue of answers by
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write("".join(lines))
 
 

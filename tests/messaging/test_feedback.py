@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 from django.db.models.functions import Now
 
 from devices.models import DeviceRegistration
@@ -57,6 +58,16 @@ def test_who_lost_the_batch_writes_nothing_and_deactivates_nobody(stage: Stage) 
     assert check_books(Batch.objects.get().occurrence).accepted == 0
     assert active([device]) == 1
     assert feedback.record([accepted(successor)]) == []
+
+
+def test_what_the_database_refuses_of_the_rows_is_an_error_of_djangos(stage: Stage) -> None:
+    batch = claimed(stage)
+    feedback.record([Progress(batch=batch, results=[Result(batch.registration_ids[0], DeliveryOutcome.ACCEPTED)])])
+
+    with pytest.raises(IntegrityError):
+        feedback.record([accepted(batch)])
+
+    assert check_books(Batch.objects.get().occurrence).accepted == 1
 
 
 def test_a_token_registered_anew_meanwhile_stays(stage: Stage) -> None:
