@@ -9,32 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
-from devices.api.shapes import ErrorAnswer
-from devices.errors import NotFound
-
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+#: as `devices.errors.NotFound` reads; that module cannot be imported before Django is set up
+_NOTHING = b'{"code":5904,"message":"The address is not UTF-8.","errorData":{}}'
+_HEADERS = [
+    ("Content-Type", "application/json"),
+    ("Content-Length", str(len(_NOTHING))),
+    ("Cache-Control", "no-store"),
+    ("Access-Control-Allow-Origin", "*"),
+]
 
 
 def utf_8_addresses(application: Application) -> Application:
     """The application, behind a 404 for any other address."""
-    error = NotFound("The address is not UTF-8.")
-    body = msgspec.json.encode(ErrorAnswer(code=error.code, message=error.message, error_data={}))
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-        ("Access-Control-Allow-Origin", "*"),
-    ]
 
     def answered(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
         if path.isascii() or _is_utf_8(path):
             return application(environ, start_response)
-        start_response("404 Not Found", headers)
-        return [body]
+        start_response("404 Not Found", _HEADERS)
+        return [_NOTHING]
 
     return answered
 
