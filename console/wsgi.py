@@ -6,9 +6,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from console.addresses import utf_8_addresses
 from console.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-application = get_wsgi_application()
+application = utf_8_addresses(get_wsgi_application())
 # granian's workers outlive a master that was killed with -9, and would go on answering beside its successor
 die_with_parent()
