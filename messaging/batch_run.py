@@ -30,7 +30,7 @@ class BatchRun:
         self.unsent: deque[Target] = deque(targets)
         self.on_wire = 0
         self.is_stopped = False  #: nothing more is sent; what is unsent goes back
-        self._guard = guard
+        self.guard = guard
         self._progress = Progress(batch=batch)
         self._oldest_unwritten: float | None = None
         self._refusals: dict[str, int] = {}
@@ -70,7 +70,7 @@ class BatchRun:
             self._accepted += 1
         elif outcome.kind is OutcomeKind.FAIL_MESSAGE:
             self._refuse_payload(outcome)
-        elif outcome.kind is OutcomeKind.GONE or (outcome.kind is OutcomeKind.SUSPECT and self._guard.may_drop):
+        elif outcome.kind is OutcomeKind.GONE or (outcome.kind is OutcomeKind.SUSPECT and self.guard.may_drop):
             self._progress.gone.append(
                 GoneToken(target.registration_id, target.token, outcome.reason, outcome.gone_since)
             )

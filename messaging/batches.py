@@ -160,14 +160,15 @@ def release(batch: ClaimedBatch) -> None:
         )
 
 
-def extend_leases(owner: str) -> None:
-    """Sign of life for every batch the owner holds."""
+def extend_leases(owner: str) -> set[int]:
+    """Sign of life for every batch the owner holds; which these are. What is missing has been taken over."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE messaging_batch SET lease_until = now() + make_interval(secs => %s) "
-            "WHERE owner = %s AND state = 'sending'",
+            "WHERE owner = %s AND state = 'sending' RETURNING id",
             [LEASE_S, owner],
         )
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 def steered_among(occurrence_ids: Sequence[int]) -> dict[int, Steering]:

@@ -32,22 +32,17 @@ from messaging.providers.base import (
 )
 from messaging.senders import Sender, discard, sender_for
 from messaging.verdicts import Result
+from messaging.window import FLUSH_AT, Window
 
 logger = logging.getLogger(__name__)
 
-#: requests on the wire plus results not yet written: what a kill -9 can double (reliability.md P4)
-WINDOW = 300
-#: results written together: a commit costs 0.3 ms, shared by this many devices
-FLUSH_AT = 100
 FLUSH_AFTER_S = 0.5
-#: on the wire of one push service: two connections carry no more, and one that hangs must leave room for the others
-_SERVICE_WINDOW = 200
-#: requests on the wire before the first one of a message was accepted: a wrong payload burns few devices
-_UNPROVEN_WINDOW = 10
 _RUN_FOR_S = 20.0
 #: then answers are waited for, a little longer than a request may take; django-q2 kills a job after 40 s
 _PATIENCE_S = 16.0
 _TEND_EVERY_S = 1.0
+#: after longer without a sign of life nothing leaves before the leases are seen to be still ours
+_SURE_FOR_S = 5.0
 _MOST_BATCHES = 32
 _CLAIM_EVERY_S = 0.1
 _PLAN_EVERY_S = 0.05
@@ -58,6 +53,11 @@ _NO_ANSWER = PushOutcome(kind=OutcomeKind.IN_DOUBT, reason="in_doubt", detail="T
 _keys = itertools.count(1)
 
 
+def _clock() -> float:
+    """Seconds; unlike `time.monotonic` it goes on while the machine sleeps, as leases do."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Drain:
     """One `drain` job. Not shared between threads."""
 
@@ -65,12 +65,12 @@ class Drain:
         self._group = os.environ.get("CLARION_WORKER_GROUP", "")
         self._owner = owners.new_owner(self._group)
         self._runs: list[BatchRun] = []
-        self._watch = LaneWatch(self._runs)
+        self._window = Window(self._runs)
+        self._watch = LaneWatch(self._runs, self._window)
         self._on_wire: dict[int, OnWire] = {}
         self._claim_at = self._plan_at = 0.0
         self._stop_at = time.monotonic() + _RUN_FOR_S
-        self._tended_at = time.monotonic()
-        self._proven: set[tuple[int, Provider]] = set()
+        self._tended_at = _clock()
         self._pacer = pacing.Pacer()
         self._counter = metrics.OutcomeCounter()
 
@@ -78,10 +78,10 @@ class Drain:
         """Send until no batch is open or the time is over; then finish what is on the wire and give the rest back."""
         try:
             while self._look_for_work() or self._runs:
+                self._tend()
                 self._fill()
                 self._receive()
                 self._write_due()
-                self._tend()
         except (InterfaceError, OperationalError):
             rescue.keep_answers(self._runs, self._on_wire, until=self._stop_at + _PATIENCE_S)
             raise
@@ -118,14 +118,15 @@ class Drain:
                 break
             claimed = True
             self._open(batch)
+            self._fill()
         return claimed
 
     def _is_hungry(self) -> bool:
+        """What is in hand has left as far as it may, and there is room."""
         return (
             self._claim_at <= time.monotonic() < self._stop_at
             and len(self._runs) < _MOST_BATCHES
-            and self._room() > 0
-            and not any(self._allowance(run) for run in self._runs)
+            and self._window.room > 0
         )
 
     def _open(self, batch: batches.ClaimedBatch) -> None:
@@ -170,27 +171,16 @@ class Drain:
 
     # sending
 
-    def _room(self) -> int:
-        return WINDOW - len(self._on_wire) - sum(run.unwritten for run in self._runs)
-
-    def _allowance(self, run: BatchRun) -> int:
-        """How many requests of the batch may leave now."""
-        if run.is_stopped or not run.unsent:
-            return 0
-        siblings = [other for other in self._runs if other.provider is run.provider]
-        allowed = min(self._room(), _SERVICE_WINDOW - sum(other.on_wire for other in siblings))
-        if (run.batch.occurrence_id, run.provider) not in self._proven:
-            same = [other for other in siblings if other.batch.occurrence_id == run.batch.occurrence_id]
-            allowed = min(allowed, _UNPROVEN_WINDOW - sum(other.on_wire for other in same))
-        return self._pacer.allowed(run.batch.limits, max(0, allowed))
-
     def _fill(self) -> None:
+        self._window.divide()
         for run in self._runs:
-            allowed = self._allowance(run)
-            if not run.batch.may_resend and run.unsent and allowed > 0:
+            allowed = self._pacer.allowed(run.batch.limits, self._window.allowance(run))
+            if not run.batch.may_resend and allowed > 0:
                 self._announce(run, allowed)
             on_wire = run.on_wire
             for _ in range(min(allowed, len(run.unsent))):
+                if _clock() - self._tended_at > _SURE_FOR_S:
+                    break  # it stood still: somebody else may be sending to these by now
                 self._send(run, run.unsent.popleft())
             self._pacer.used(run.batch.limits, run.on_wire - on_wire)
 
@@ -236,12 +226,8 @@ class Drain:
         sent = self._on_wire.pop(answer.key, None)
         if sent is None:
             return
-        run = sent.run
-        run.on_wire -= 1
-        outcome = provider.parse(answer)
-        if outcome.kind is OutcomeKind.ACCEPTED:
-            self._proven.add((run.batch.occurrence_id, provider))
-        self._watch.judge(sent, outcome)
+        sent.run.on_wire -= 1
+        self._watch.judge(sent, provider.parse(answer))
 
     # writing
 
@@ -251,7 +237,7 @@ class Drain:
 
     def _is_writing_due(self) -> bool:
         """Enough results, old ones, or nothing else to do. A commit is for all the batches in hand."""
-        if sum(run.unwritten for run in self._runs) >= FLUSH_AT or self._room() <= 0:
+        if self._window.unwritten >= FLUSH_AT or self._window.room <= 0:
             return True
         now = time.monotonic()
         return all(run.is_idle for run in self._runs) or any(
@@ -274,28 +260,32 @@ class Drain:
     # upkeep
 
     def _tend(self) -> None:
-        now = time.monotonic()
+        now = _clock()
         if now - self._tended_at < _TEND_EVERY_S:
             return
         self._tended_at = now
-        batches.extend_leases(self._owner)
-        if self._group:
-            heartbeat.seen(self._group)
-            if heartbeat.is_stopping(self._group):
-                self._stop_at = min(self._stop_at, now)
+        held = batches.extend_leases(self._owner)
+        for run in self._runs:
+            run.is_stopped |= run.batch.pk not in held
+        if self._group and heartbeat.seen(self._group):
+            self._stop_at = min(self._stop_at, time.monotonic())
+        self._heed_time(time.monotonic())
+        self._heed_people()
+        self._watch.heed_closed_lanes()
+
+    def _heed_time(self, now: float) -> None:
         if now >= self._stop_at + _PATIENCE_S:
             self._abandon()
-        if now >= self._stop_at:
-            for run in self._runs:
-                run.is_stopped = bool(run.unsent) or run.is_stopped
+        for run in self._runs:
+            run.is_stopped |= run.life_s <= 0 or (now >= self._stop_at and bool(run.unsent))
+
+    def _heed_people(self) -> None:
         steered = batches.steered_among([run.batch.occurrence_id for run in self._runs])
         for run in self._runs:
             steering = steered.get(run.batch.occurrence_id)
             if steering is Steering.CANCELLED:
                 run.finish_unsent(DeliveryOutcome.CANCELLED, "")
-            elif steering is Steering.PAUSED or run.life_s <= 0:
-                run.is_stopped = True
-        self._watch.heed_closed_lanes()
+            run.is_stopped |= steering is Steering.PAUSED
 
     def _abandon(self) -> None:
         """Give up on requests that still queue behind hanging ones: the next drain begins with new connections."""

@@ -6,6 +6,7 @@ while they are rare, in a lane that is known to work.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 #: answers before the lane as a whole is judged
@@ -41,6 +42,12 @@ class DropGuard:
     def has_tripped(self) -> bool:
         """The lane must stop: our credential, topic or environment is wrong."""
         return self.answers >= ENOUGH_ANSWERS and self.share > TOO_MANY
+
+    def room(self, on_wire: int) -> int:
+        """Requests that may leave while it is open whose fault the refusals are: what it takes to judge, no more."""
+        if self.share <= TOO_MANY or self.answers >= ENOUGH_ANSWERS:
+            return sys.maxsize
+        return ENOUGH_ANSWERS - self.answers - on_wire
 
     @property
     def is_silent(self) -> bool:

@@ -32,9 +32,15 @@ def announce(name: str, *, kind: str, workers: int = 0) -> None:
     )
 
 
-def seen(name: str) -> None:
-    """Record that the group works."""
-    WorkerGroup.objects.filter(name=name).update(seen_at=Now())
+def seen(name: str) -> bool:
+    """Record that the group works; whether it was asked to end."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE messaging_workergroup SET seen_at = now() WHERE name = %s RETURNING is_stopping",
+            [name],
+        )
+        row = cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 def withdraw(name: str) -> None:
@@ -42,13 +48,8 @@ def withdraw(name: str) -> None:
     WorkerGroup.objects.filter(name=name).delete()
 
 
-def is_stopping(name: str) -> bool:
-    """Whether the group was asked to end: its drains then finish what is on the wire and stop."""
-    return WorkerGroup.objects.filter(name=name, is_stopping=True).exists()
-
-
 def request_stop(name: str) -> None:
-    """Ask the group's drains to end."""
+    """Ask the group's drains to end: they finish what is on the wire and give the rest back."""
     WorkerGroup.objects.filter(name=name).update(is_stopping=True)
 
 

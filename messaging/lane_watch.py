@@ -16,6 +16,7 @@ from messaging.providers.base import (
     PushOutcome,
     Target,
 )
+from messaging.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +24,20 @@ logger = logging.getLogger(__name__)
 UNREACHABLE_WAIT_S = 30.0
 #: the lights of the console need no write per answer
 _NOTE_EVERY_S = 5.0
+#: answers that were on the wire together ask for the same wait: one of them is written down
+_SAME_WAIT_S = 1.0
 
 
 class LaneWatch:
     """Belongs to one drain and stops its runs (`runs` is the drain's own list) when their lane is in trouble."""
 
-    def __init__(self, runs: list[BatchRun]) -> None:
+    def __init__(self, runs: list[BatchRun], window: Window) -> None:
         self._runs = runs
+        self._window = window
         self._guards: dict[Provider, DropGuard] = {}
         self._authorizations: dict[Provider, int] = {}
         self._noted: dict[tuple[Provider, str], float] = {}
-        self._blocked_origins: dict[tuple[Provider, str], float] = {}  #: until, on the monotonic clock
+        self._blocked: dict[tuple[Provider, str], float] = {}  #: lane and origin; until, on the monotonic clock
 
     def guard_of(self, provider: Provider) -> DropGuard:
         """The count of doubtful refusals of one lane in this drain."""
@@ -46,21 +50,22 @@ class LaneWatch:
     def look_at(self, run: BatchRun) -> None:
         """Remember which single origins of the run's lane must wait."""
         for origin, lane in lanes.statuses(run.batch.application_pk, run.batch.push_service).items():
-            self._blocked_origins[run.provider, origin] = time.monotonic() + lane.wait_s
+            self._blocked[run.provider, origin] = time.monotonic() + lane.wait_s
 
     def origin_wait_s(self, run: BatchRun, target: Target) -> float:
         """Seconds until the device's own push server takes requests again; 0 when it does now."""
-        if not self._blocked_origins:
+        if not self._blocked:
             return 0.0
-        until = self._blocked_origins.get((run.provider, run.provider.lane_key(target)), 0.0)
+        until = self._blocked.get((run.provider, run.provider.lane_key(target)), 0.0)
         return max(0.0, until - time.monotonic())
 
     def judge(self, sent: OnWire, outcome: PushOutcome) -> None:
         """Settle one answer with its run, and draw the conclusions for everybody in the lane."""
-        run, provider = sent.run, sent.run.provider
-        guard = self.guard_of(provider)
+        run, guard = sent.run, sent.run.guard
         guard.count(suspect=outcome.is_suspicious, unanswered=outcome.kind is OutcomeKind.IN_DOUBT)
         if outcome.kind is OutcomeKind.ACCEPTED:
+            if sent.authorization == self.authorization_of(run.provider):
+                self._window.prove(run)
             run.settle(sent.target, outcome)
             self._note(run, accepted=True)
         elif outcome.kind is OutcomeKind.REAUTH:
@@ -72,7 +77,7 @@ class LaneWatch:
             self._note(run, failure=outcome.reason)
             if outcome.whole_lane or guard.is_silent:
                 self._throttle(run, sent.target, outcome)
-        if guard.has_tripped:
+        if guard.has_tripped and self._guards.get(run.provider) is guard:
             self._trip(run, outcome)
 
     def heed_closed_lanes(self) -> None:
@@ -105,6 +110,7 @@ class LaneWatch:
                 self._stop_lane(run, str(fault), pause=isinstance(fault, CredentialFault))
             else:
                 self._authorizations[provider] = generation + 1
+                self._window.doubt(provider)
         run.unsent.appendleft(sent.target)
 
     def _pause(self, sent: OnWire, outcome: PushOutcome) -> None:
@@ -121,18 +127,19 @@ class LaneWatch:
     def _throttle(self, run: BatchRun, target: Target, outcome: PushOutcome) -> None:
         origin = run.provider.lane_key(target)
         wait_s = outcome.retry_after_s or UNREACHABLE_WAIT_S
-        pacing.heed(run.batch.application_pk, run.batch.push_service, outcome)
-        lanes.throttle(run.batch.application_pk, run.batch.push_service, wait_s, origin=origin)
-        if origin:
-            self._blocked_origins[run.provider, origin] = time.monotonic() + wait_s
-        else:
+        until = time.monotonic() + wait_s
+        if until > self._blocked.get((run.provider, origin), 0.0) + _SAME_WAIT_S:
+            self._blocked[run.provider, origin] = until
+            pacing.heed(run.batch.application_pk, run.batch.push_service, outcome)
+            lanes.throttle(run.batch.application_pk, run.batch.push_service, wait_s, origin=origin)
+        if not origin:
             self._halt(run.provider)
 
     def _trip(self, run: BatchRun, outcome: PushOutcome) -> None:
-        share = self._guards.pop(run.provider).share
+        del self._guards[run.provider]  # whoever opens the lane again begins a new count
         self._stop_lane(
             run,
-            f"{share:.0%} of the answers were {outcome.reason}: no device was deactivated. "
+            f"{run.guard.share:.0%} of the answers were {outcome.reason}: no device was deactivated. "
             "Check the environment (sandbox or production), the topic and the account.",
             pause=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import Counter
@@ -221,6 +222,43 @@ def test_a_credential_revoked_in_mid_campaign_costs_no_device(stage: Stage) -> N
     assert accepted == dict.fromkeys(tokens(devices), 1)
 
 
+@pytest.mark.parametrize("fault", ["401", "403"])
+def test_two_drains_stop_by_themselves_when_a_credential_is_revoked(stage: Stage, fault: str) -> None:
+    devices = stage.devices(4_000)
+    stage.simulators.set_mode("fcm", latency_ms=100)
+    occurrence = stage.start("ANDROID")
+    while fanout.plan_next_page():
+        pass
+    processes = [drain_process(), drain_process()]
+    _once_sent(stage, 600, lambda: stage.simulators.set_mode("fcm", fault, latency_ms=100))
+    for process in processes:
+        assert process.wait(30) == 0
+    refused = sum(entry["status"] == int(fault) for entry in stage.requests())
+
+    stage.simulators.set_mode("fcm", "normal")
+    Lane.objects.update(state=LaneState.OPEN)
+    ledger = finish(occurrence)
+
+    assert 0 < refused <= 2 * (200 + 20)  # what was on the wire, and a try with a new access token
+    assert (ledger.accepted, active(devices)) == (4_000, 4_000)
+    accepted = Counter(entry["token"] for entry in stage.requests() if entry["status"] == 200)
+    assert accepted == dict.fromkeys(tokens(devices), 1)
+
+
+def test_two_drains_find_out_about_the_wrong_environment_with_400_requests(stage: Stage) -> None:
+    devices = stage.devices(3_000, "IOS", "bad")
+    stage.start("IOS")
+    while fanout.plan_next_page():
+        pass
+    processes = [drain_process(), drain_process()]
+    for process in processes:
+        assert process.wait(30) == 0
+
+    assert Lane.objects.get(push_service="apns").state == LaneState.PAUSED
+    assert active(devices) == 3_000
+    assert len(stage.requests("apns")) <= 400
+
+
 def test_a_credential_changed_while_sending_neither_loses_nor_doubles_anybody(stage: Stage) -> None:
     devices = stage.devices(2_500)
     stage.simulators.set_mode("fcm", latency_ms=200)
@@ -378,6 +416,28 @@ def test_a_drain_that_lost_its_lease_writes_nothing(stage: Stage) -> None:
     assert Batch.objects.get().state == "sending"
     let_lease_lapse(occurrence)
     assert finish(occurrence).accepted == 30
+
+
+def test_a_drain_that_stood_still_sends_nothing_more_of_what_was_taken_over(stage: Stage) -> None:
+    devices = stage.devices(1_500)
+    stage.simulators.set_mode("fcm", latency_ms=300)
+    occurrence = stage.start("ANDROID")
+    process = drain_process()
+    wait_until(lambda: ledger_of(fresh(occurrence)).accepted >= 200, 20, "some outcomes")
+    process.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    let_lease_lapse(occurrence)
+    assert finish(occurrence).accepted == 1_500
+    # longer than it trusts its leases
+    wait_until(lambda: time.monotonic() > stopped_at + 6, 10, "the stop to be long")
+    arrived = len(stage.requests())
+    process.send_signal(signal.SIGCONT)
+
+    assert process.wait(30) == 0
+    assert len(stage.requests()) == arrived
+    assert stage.reached() == tokens(devices)
+    assert arrived - 1_500 <= 300
+    assert check_books(occurrence).accepted == 1_500
 
 
 def test_two_drains_share_a_campaign_without_a_duplicate(stage: Stage) -> None:

@@ -43,3 +43,11 @@ def test_a_push_service_is_silent_after_requests_in_a_row_without_an_answer() ->
     assert guard.is_silent
     guard.count(suspect=False)
     assert not guard.is_silent
+
+
+def test_a_lane_that_works_is_not_held_back() -> None:
+    assert counted(150, 30).room(on_wire=200) >= 200
+
+
+def test_a_lane_under_suspicion_gets_what_it_takes_to_judge() -> None:
+    assert counted(150, 31).room(on_wire=20) == 30

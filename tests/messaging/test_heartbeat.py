@@ -23,11 +23,11 @@ def test_workers_of_silent_groups_do_not_count(db: None) -> None:
 
 def test_a_group_learns_that_it_is_to_stop(db: None) -> None:
     heartbeat.announce("a:1:workers", kind="workers", workers=2)
-    assert not heartbeat.is_stopping("a:1:workers")
+    assert not heartbeat.seen("a:1:workers")
 
     heartbeat.request_stop("a:1:workers")
 
-    assert heartbeat.is_stopping("a:1:workers")
+    assert heartbeat.seen("a:1:workers")
     heartbeat.withdraw("a:1:workers")
     assert heartbeat.silence("a:1:workers") is None
 
