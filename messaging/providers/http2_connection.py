@@ -37,6 +37,7 @@ class Exchange:
     """One request on its way, and what has come back so far."""
 
     __slots__ = (
+        "begun",
         "body",
         "connection",
         "detail",
@@ -53,6 +54,7 @@ class Exchange:
         self.request, self.started = request, started
         self.connection: Http2Connection | None = None
         self.stream_id = 0
+        self.begun = 0.0  #: when it was put on its stream
         self.refusals = 0
         self.status = 0
         self.headers: Iterable[tuple[bytes, bytes]] = ()
@@ -157,7 +159,7 @@ class Http2Connection:
             self._leave(str(error))
             self.refused.append(exchange)
             return
-        exchange.connection, exchange.stream_id = self, stream_id
+        exchange.connection, exchange.stream_id, exchange.begun = self, stream_id, time.monotonic()
         self._last_stream = stream_id
         self._streams[stream_id] = exchange
 
@@ -168,7 +170,7 @@ class Http2Connection:
         self.ended.append(exchange)
         try:
             self._h2.reset_stream(exchange.stream_id, ngh2.ErrorCode.CANCEL)
-            if self._heard_at < exchange.started and not self.is_silent:
+            if self._heard_at < exchange.begun and not self.is_silent:
                 # Perhaps only this answer is late, perhaps the other end is gone without a word: a PING tells.
                 self.is_silent = True
                 self._h2.ping()

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from devices.models import Application
 from devices.push_services import PushService
+from messaging.providers.http2_transport import Http2Transport
 from messaging.providers.transport_rules import TransportRules
 from messaging.secrets import store_credential
 from messaging.simulators.accounts import demo_accounts
@@ -16,6 +17,7 @@ from messaging.simulators.runner import SimulatorHandle, start_in_thread
 from tests.messaging.drain_nursery import DrainNursery
 from tests.messaging.h2_server import Certificate, H2Server, make_certificate
 from tests.messaging.stage import Stage, announce_simulators
+from tests.messaging.transport_parts import OpenTransport
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +70,17 @@ def server(certificate: Certificate) -> Iterator[H2Server]:
 def rules(certificate: Certificate) -> TransportRules:
     """Rules that lead to `server`, over one connection."""
     return TransportRules(ca_file=certificate.file, allow_loopback=True, deadline_s=5.0, max_connections=1)
+
+
+@pytest.fixture
+def open_http2() -> Iterator[OpenTransport]:
+    """Opens HTTP/2 transports and closes them after the test."""
+    opened: list[Http2Transport] = []
+
+    def open_one(rules: TransportRules) -> Http2Transport:
+        opened.append(Http2Transport(rules))
+        return opened[-1]
+
+    yield open_one
+    for transport in opened:
+        transport.close()

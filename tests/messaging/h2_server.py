@@ -19,7 +19,17 @@ from cryptography.x509.oid import NameOID
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset, WindowUpdated
+from h2.events import (
+    DataReceived,
+    Event,
+    PingAckReceived,
+    PingReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.settings import SettingCodes
 from hyperframe.frame import SettingsFrame
 
 
@@ -72,9 +82,17 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self.number = self.server.count_connection()
         self.h2.initiate_connection()
+        # In force for h2 only once the client has acknowledged it: until then it may not know.
+        self.h2.update_settings(
+            {SettingCodes.INITIAL_WINDOW_SIZE: self.server.window, SettingCodes.MAX_CONCURRENT_STREAMS: 1000}
+        )
         if self.server.max_streams:
             self.allow_streams(self.server.max_streams)
         self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the test."""
+        self.server.when_left()
 
     def allow_streams(self, count: int) -> None:
         """Announce a limit without insisting on it, as h2 would; `server.most_streams` tells whether it was kept."""
@@ -99,15 +117,27 @@ class Connection(asyncio.Protocol):
         if isinstance(event, RequestReceived):
             headers = {name.decode(): text.decode() for name, text in event.headers}
             self.open_requests[event.stream_id] = Request(self, event.stream_id, headers)
+            if self.server.is_hasty:
+                self._judge(event.stream_id)
         elif isinstance(event, DataReceived):
-            self.open_requests[event.stream_id].body += event.data
-            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if request := self.open_requests.get(event.stream_id):
+                request.body += event.data
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, StreamEnded):
-            request = self.open_requests.pop(event.stream_id)
-            self.server.requests.append(request)
-            self.server.behaviour(request)
+            self._judge(event.stream_id)
+        elif isinstance(event, StreamReset):
+            self.server.resets.append(event.error_code)
+        elif isinstance(event, PingAckReceived):
+            self.server.pings_answered += 1
+        elif isinstance(event, PingReceived):
+            self.server.pings_seen += 1
         elif isinstance(event, WindowUpdated):
             self._send_more()
+
+    def _judge(self, stream_id: int) -> None:
+        if request := self.open_requests.pop(stream_id, None):
+            self.server.requests.append(request)
+            self.server.behaviour(request)
 
     def answer(self, stream_id: int, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Send headers, then as much of the body as the client's window takes."""
@@ -153,16 +183,24 @@ class H2Server:
     certificate: Certificate
     behaviour: Behaviour = answer_200
     max_streams: int = 0
+    window: int = 65_535  #: bytes of a request's body that a client may send unasked
+    is_hasty: bool = False  #: behave as soon as the headers are in, as nginx does where the body decides nothing
+    protocols: tuple[str, ...] = ("h2",)  #: offered by ALPN
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
     most_streams: int = 0  #: open at once on one connection
+    resets: list[int] = field(default_factory=list)  #: error codes of streams that clients ended
+    pings_answered: int = 0
+    pings_seen: int = 0
+    when_left: Callable[[], None] = lambda: None  #: called when a client has gone
     port: int = 0
 
     def start(self) -> H2Server:
         """Listen on a free loopback port."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate.file, self.certificate.key_file)
-        context.set_alpn_protocols(["h2"])
+        if self.protocols:
+            context.set_alpn_protocols(self.protocols)
         self._loop = asyncio.new_event_loop()
         self._listener = self._loop.run_until_complete(
             self._loop.create_server(lambda: Connection(self), "127.0.0.1", 0, ssl=context)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from messaging.providers.base import HttpAnswer, HttpRequest, Transport
+from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.transport_rules import TransportRules
+
+OpenTransport = Callable[[TransportRules], Http2Transport]
 
 HEADERS = ("content-type: application/json", "authorization: bearer x")
 
