@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -40,7 +41,7 @@ _EXPIRE_AT_ONCE = 1_000
 #: two new devices with one token need two rounds; this many means something else is wrong
 _MOST_ROUNDS = 5
 
-#: A function of migration 0002: upsert and subscribe in one commit. Gives NULL, and changes nothing, where the device
+#: A function of migration 0009: upsert and subscribe in one commit. Gives NULL, and changes nothing, where the device
 #: is known with another token (or was gone) and that is not allowed.
 _REGISTER = """
     SELECT devices_register(
@@ -199,9 +200,13 @@ def _values(application: Application, request: RegistrationRequest, *, may_chang
 
 
 def _store(values: dict[str, Any]) -> UUID | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_REGISTER, values)
-        (registration_id,) = cursor.fetchone()
+    """A cursor of psycopg instead of Django's: values go beside the statement, whose plan the server keeps."""
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        row = cursor.execute(_REGISTER, values, prepare=True).fetchone()
+    assert row is not None
+    registration_id = row[0]
     assert registration_id is None or isinstance(registration_id, UUID)
     return registration_id
 
