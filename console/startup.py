@@ -141,9 +141,11 @@ def web_server(host: str, port: int) -> Child:
             str(Path(sys.executable).with_name("granian")),
             *("--interface", "wsgi", "--host", host, "--port", str(port)),
             *("--workers", str(settings.WEB_WORKERS)),
-            # several threads: one request whose body dawdles must not hold a worker
-            *("--blocking-threads", "4", "--no-access-log", "--log-level", "warning"),
-            *("--backpressure", "64", "--respawn-failed-workers"),
+            # more threads than work at a time: those that wait for a body use nothing (console/slow_bodies.py)
+            *("--blocking-threads", "16", "--backpressure", "512", "--respawn-failed-workers"),
+            # HTTP/2 without TLS has no client here, and a hundred bodies on one connection
+            *("--http", "1", "--no-ws", "--http1-header-read-timeout", "10000"),
+            *("--no-access-log", "--log-level", "warning"),
             "console.wsgi:application",
         ],
     )

@@ -123,6 +123,13 @@ class ServiceUnavailable(ApiError):
     retry_after_s = 2
 
 
+class BodyTooSlow(ApiError):
+    """The body did not arrive in time; nothing was changed. Try again."""
+
+    code = 5909
+    http_status = 408
+
+
 class InvalidToken(ApiError):
     """The deviceToken is not one of the push service that the os names."""
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 from django.http import HttpRequest
 
-from devices.errors import ApiError, BodyTooLarge, InvalidJson, InvalidProperty, UnsupportedContentType
+from devices.errors import ApiError, BodyTooLarge, BodyTooSlow, InvalidJson, InvalidProperty, UnsupportedContentType
 
 KIB = 1024
 MAX_DEPTH = 32
@@ -34,7 +34,7 @@ def read_json_object(
 ) -> dict[str, object]:
     """The body as a JSON object; one that has a key of `more_with` may be that many bytes long instead.
 
-    Raises UnsupportedContentType, BodyTooLarge, InvalidJson.
+    Raises UnsupportedContentType, BodyTooLarge, BodyTooSlow, InvalidJson.
     """
     if not _CONTENT_TYPE.fullmatch(request.META.get("CONTENT_TYPE", "").strip()):
         raise UnsupportedContentType()
@@ -47,16 +47,24 @@ def read_json_object(
 
 
 def _read(request: HttpRequest, max_bytes: int) -> bytes:
-    """At most `max_bytes`; a longer declared length is refused before a byte is read."""
+    """At most `max_bytes`; a longer declared length is refused before a byte is read.
+
+    Raises BodyTooLarge, BodyTooSlow, InvalidJson for one that broke off.
+    """
     declared = request.META.get("CONTENT_LENGTH") or ""
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     # a chunked body has no length, and Django would give b"" for it
     is_chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
     stream = request.META["wsgi.input"] if is_chunked else request
-    raw: bytes = stream.read(max_bytes + 1)
+    try:
+        raw: bytes = stream.read(max_bytes + 1)
+    except OSError as error:  # console.slow_bodies gave it up
+        raise BodyTooSlow() from error
     if len(raw) > max_bytes:
         raise _too_large(max_bytes)
+    if declared.isdecimal() and not is_chunked and len(raw) < int(declared):
+        raise InvalidJson("The body ended before its Content-Length.")
     return raw
 
 
