@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from messaging.simulators.accounts import demo_accounts
 from tests.benchmarks.process_trees import ProcessTree
 from tests.benchmarks.provider_stand_in import StandIn
 
-_READY_S = 60.0
+READY_S = 60.0
 
 
 def postgres_tree() -> ProcessTree:
@@ -50,13 +50,18 @@ def environment(provider: StandIn) -> dict[str, str]:
     }
 
 
+def tree_of(children: Sequence[Child]) -> ProcessTree:
+    """The processes and all they started."""
+    return ProcessTree(tuple(child.process.pid for child in children if child.process is not None))
+
+
 @contextmanager
 def running_sender(provider: StandIn) -> Iterator[ProcessTree]:
     """A ticker and a group of workers, idle and ready."""
-    children = [_command(name, environment(provider)) for name in ("ticker", "workers")]
-    with _running(children):
-        wait_until(lambda: heartbeat.live_workers() > 0, _READY_S)
-        yield ProcessTree(tuple(child.process.pid for child in children if child.process is not None))
+    children = [clarion_command(name, environment(provider)) for name in ("ticker", "workers")]
+    with running(children):
+        wait_until(lambda: heartbeat.live_workers() > 0, READY_S)
+        yield tree_of(children)
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def running_web(provider: StandIn, port: int) -> Iterator[ProcessTree]:
     """The web server as `manage.py up` starts it."""
     collect_static()
     web = replace(web_server("127.0.0.1", port), env=environment(provider))
-    with _running([web]):
+    with running([web]):
         wait_for_web(port, web)
         assert web.process is not None
         yield ProcessTree((web.process.pid,))
@@ -118,12 +123,14 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
         time.sleep(0.2)
 
 
-def _command(name: str, env: Mapping[str, str]) -> Child:
+def clarion_command(name: str, env: Mapping[str, str]) -> Child:
+    """`manage.py <name>`, not yet started."""
     return Child(name=name, command=[sys.executable, "manage.py", name], env=env)
 
 
 @contextmanager
-def _running(children: list[Child]) -> Iterator[None]:
+def running(children: Sequence[Child]) -> Iterator[None]:
+    """Start the processes; stop them at the end."""
     try:
         for child in children:
             child.start()

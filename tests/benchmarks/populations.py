@@ -27,7 +27,7 @@ _COPY = (
 def populate(
     application: Application, channel_name: str, services: Iterable[PushService], *, devices: int, url: str = ""
 ) -> Channel:
-    """A new channel with `devices` new devices, the services taking turns; Web Push endpoints lie below `url`."""
+    """A new channel with devices `<channel>-<number>`, the services by turns; Web Push endpoints lie below `url`."""
     (channel,) = ensure_channels(application, [channel_name])
     lines = _lines(application.pk, channel_name, list(services), devices, {"webpush": url})
     with connection.cursor() as cursor:

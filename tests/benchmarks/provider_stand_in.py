@@ -30,7 +30,7 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 1024; }}
 http {{
-    log_format arrival "$msec";
+    log_format arrival "$msec $http_apns_id";
     access_log {folder}/arrivals.log arrival buffer=64k flush=200ms;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -86,18 +86,26 @@ class StandIn:
 
     def arrivals(self) -> list[float]:
         """When each push arrived, in seconds since the epoch, once nginx has written its log."""
-        log = self.folder / "arrivals.log"
-        size = -1
-        while size != log.stat().st_size:
-            size = log.stat().st_size
-            time.sleep(0.5)
-        return [float(line) for line in log.read_text().split()]
+        return [float(line.partition(" ")[0]) for line in self._log_lines()]
+
+    def arrivals_at_apns(self) -> list[tuple[str, float]]:
+        """The apns-id of each push, the same for every request of a device in one campaign, and when it arrived."""
+        fields = [line.split() for line in self._log_lines()]
+        return [(apns_id, float(at)) for at, apns_id in fields]
 
     def forget_arrivals(self) -> None:
         """Start counting anew."""
         self.arrivals()
         with (self.folder / "arrivals.log").open("w"):
             pass  # nginx appends, so it goes on at the new end
+
+    def _log_lines(self) -> list[str]:
+        log = self.folder / "arrivals.log"
+        size = -1
+        while size != log.stat().st_size:
+            size = log.stat().st_size
+            time.sleep(0.5)
+        return log.read_text().splitlines()
 
 
 @contextmanager
