@@ -17,7 +17,7 @@ from messaging.providers.base import HttpRequest, TransportFailure
 from messaging.providers.http2_transport import Http2Transport
 from messaging.providers.transport_rules import TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200
-from tests.messaging.transport_parts import HEADERS, OpenTransport, post, wait
+from tests.messaging.transport_parts import HEADERS, OpenTransport, paths, post, wait
 
 
 @pytest.fixture
@@ -30,10 +30,6 @@ def in_servers_thread(server: H2Server, step: Callable[[], None]) -> None:
     done = threading.Event()
     server.call_soon(lambda: (step(), done.set()))
     assert done.wait(5)
-
-
-def paths(count: int) -> list[str]:
-    return [f"/{number}" for number in range(count)]
 
 
 # streams

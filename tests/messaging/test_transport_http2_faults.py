@@ -13,7 +13,7 @@ from messaging.providers.base import HttpRequest, TransportFailure
 from messaging.providers.http2_transport import Http2Transport
 from messaging.providers.transport_rules import TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200
-from tests.messaging.transport_parts import HEADERS, OpenTransport, post
+from tests.messaging.transport_parts import HEADERS, OpenTransport, paths, post
 
 
 @pytest.fixture

@@ -28,3 +28,8 @@ def wait(transport: Transport) -> dict[int, HttpAnswer]:
             assert answer.key not in answers
             answers[answer.key] = answer
     return answers
+
+
+def paths(count: int) -> list[str]:
+    """As many different ones."""
+    return [f"/{number}" for number in range(count)]
