@@ -52,7 +52,7 @@ UPDATE messaging_batch b SET
 FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(accepted)s::int[], %(failed)s::int[], %(skipped)s::int[],
             %(finished)s::bool[]) AS p (id, attempt, accepted, failed, skipped, is_finished)
 WHERE b.id = p.id AND b.attempt = p.attempt AND b.state = 'sending'
-RETURNING b.id
+RETURNING b.id, b.attempt
 """
 
 _MOVE_OUT = """
@@ -66,7 +66,7 @@ def record(progress: Sequence[Progress]) -> list[ClaimedBatch]:
     """Write the progress of several batches in one transaction; the batches that had been lost to another worker."""
     with transaction.atomic():
         advanced = _advance(progress)
-        kept = [entry for entry in progress if entry.batch.pk in advanced]
+        kept = [entry for entry in progress if (entry.batch.pk, entry.batch.attempt) in advanced]
         _copy_results(kept)
         for entry in kept:
             if entry.postponed:
@@ -76,11 +76,14 @@ def record(progress: Sequence[Progress]) -> list[ClaimedBatch]:
     if gone:
         # After the commit, in a transaction of its own: registrations must never wait for a batch
         disable_gone(gone)
-    return [entry.batch for entry in progress if entry.batch.pk not in advanced]
+    return [entry.batch for entry in progress if (entry.batch.pk, entry.batch.attempt) not in advanced]
 
 
-def _advance(progress: Sequence[Progress]) -> set[int]:
-    """Add to the counts of all the batches in one statement; those that were still ours."""
+def _advance(progress: Sequence[Progress]) -> set[tuple[int, int]]:
+    """Add to the counts of all the batches in one statement; those that were still ours, each with its attempt.
+
+    A drain that stood still for longer than its lease may have taken its own batch once more, and then holds two.
+    """
     counts = [_counts(entry.results) for entry in progress]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -95,7 +98,7 @@ def _advance(progress: Sequence[Progress]) -> set[int]:
                 "lease": LEASE_S,
             },
         )
-        return {row[0] for row in cursor.fetchall()}
+        return set(cursor.fetchall())
 
 
 def _counts(results: Sequence[Result]) -> tuple[int, int, int]:

@@ -47,9 +47,9 @@ class OutcomeCounter:
     def record(self, progress: Sequence[Progress]) -> list[ClaimedBatch]:
         """`feedback.record`; the batches that had been lost to another worker are not counted."""
         lost = feedback.record(progress)
-        lost_pks = {batch.pk for batch in lost}
+        lost_attempts = {(batch.pk, batch.attempt) for batch in lost}
         for entry in progress:
-            if entry.batch.pk not in lost_pks:
+            if (entry.batch.pk, entry.batch.attempt) not in lost_attempts:
                 service = entry.batch.push_service
                 self._counts.update((service, result.outcome, result.reason) for result in entry.results)
         if time.monotonic() - self._flushed_at >= _FLUSH_EVERY_S:

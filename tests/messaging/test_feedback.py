@@ -70,6 +70,17 @@ def test_what_the_database_refuses_of_the_rows_is_an_error_of_djangos(stage: Sta
     assert check_books(Batch.objects.get().occurrence).accepted == 1
 
 
+def test_who_lost_the_batch_to_itself_writes_it_once(stage: Stage) -> None:
+    batch = claimed(stage)
+    let_lease_lapse(Batch.objects.get().occurrence)
+    again = batches.claim("first")
+    assert again is not None
+
+    assert feedback.record([accepted(batch), accepted(again)]) == [batch]
+
+    assert check_books(Batch.objects.get().occurrence).accepted == 10
+
+
 def test_a_token_registered_anew_meanwhile_stays(stage: Stage) -> None:
     kept, dead = stage.devices(2)
     batch = claimed(stage)
