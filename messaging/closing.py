@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.db import connection, transaction
-from django.db.models import Sum
 
 from messaging.ledger import failure_groups
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
@@ -47,13 +46,15 @@ def _settle_message(message_pk: int, occurrence_id: int) -> None:
     list(Message.objects.select_for_update(no_key=True).filter(pk=message_pk).values_list("pk"))
     if Occurrence.objects.filter(message=message_pk, closed_at=None).exists():
         return
-    occurrence = Occurrence.objects.get(pk=occurrence_id)
+    firings = Occurrence.objects.filter(message=message_pk)
     waiting = Message.objects.filter(pk=message_pk, status=MessageStatus.SCHEDULED)
-    accepted = Occurrence.objects.filter(message=message_pk).aggregate(all=Sum("accepted"))["all"]
-    if occurrence.state == OccurrenceState.CANCELLED and not accepted:
+    failed = firings.filter(failed__gt=0).order_by("closed_at").last()
+    if firings.filter(accepted__gt=0).exists():
+        waiting.update(status=MessageStatus.PUBLISHED)
+    elif firings.filter(pk=occurrence_id, state=OccurrenceState.CANCELLED).exists():
         waiting.update(status=MessageStatus.CANCELLED)
-    elif occurrence.failed and not accepted:
-        waiting.update(status=MessageStatus.FAILED, error_message=_main_reason(occurrence))
+    elif failed is not None:
+        waiting.update(status=MessageStatus.FAILED, error_message=_main_reason(failed))
     else:
         waiting.update(status=MessageStatus.PUBLISHED)
 

@@ -18,6 +18,7 @@ from messaging import closing, fanout, queue
 from messaging.errors import CannotControl, NothingToRetry
 from messaging.ledger import deliveries_of
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome, Message, MessageStatus, Occurrence, OccurrenceState
+from messaging.publishing import schedule_next
 
 #: ended without being accepted, and another try may help; a dead token comes back only with a new registration
 RETRYABLE = (frozenset(DeliveryOutcome) - SKIPPED_OUTCOMES - {DeliveryOutcome.ACCEPTED, DeliveryOutcome.GONE}) | {
@@ -56,9 +57,14 @@ def stop(occurrence: Occurrence) -> None:
     Raises CannotControl when it is over.
     """
     with transaction.atomic():
-        stopped = Occurrence.objects.filter(pk=occurrence.pk, closed_at=None).exclude(state=OccurrenceState.CANCELLED)
-        if not stopped.update(state=OccurrenceState.CANCELLED, paused_at=None):
+        # locked as a ticker locks it: who stops a firing that waits has the next one to schedule, else the ticker has
+        going_on = Occurrence.objects.filter(pk=occurrence.pk, closed_at=None).exclude(state=OccurrenceState.CANCELLED)
+        stopped = going_on.select_for_update(of=("self",)).select_related("message").first()
+        if stopped is None:
             raise CannotControl("Only a campaign that has not ended can be stopped.")
+        if stopped.state == OccurrenceState.SCHEDULED:
+            schedule_next(stopped)
+        going_on.update(state=OccurrenceState.CANCELLED, paused_at=None)
         queue.ring_ticker()
     closing.close_if_finished(occurrence.pk)
 

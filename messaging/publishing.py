@@ -31,7 +31,7 @@ from messaging.providers.notifications import AndroidStyle, Notification
 from messaging.providers.registry import preview_payload
 from messaging.realtime import bus
 from messaging.rendering import InvalidHeader, headers_name_os, render
-from messaging.schedule import InvalidWallClock, Series, check_wall_clock, first_wall_clock_time
+from messaging.schedule import Firing, InvalidWallClock, Series, check_wall_clock, first_wall_clock_time
 from messaging.templates import TemplateSnapshot, adorn, smart_message
 
 #: a publishAt this much in the past still means now: clocks differ, requests take time
@@ -259,6 +259,14 @@ def series_of(message: Message) -> Series | None:
         zone=message.cron_zone or "UTC",
         expires=message.repeat_expires_at,
     )
+
+
+def schedule_next(occurrence: Occurrence) -> None:
+    """Store the firing that follows in its series, where there is one."""
+    series = series_of(occurrence.message)
+    following = None if series is None else series.after(Firing(occurrence.n, occurrence.due_at))
+    if following is not None:
+        Occurrence.objects.create(message=occurrence.message, n=following.n, due_at=following.due_at)
 
 
 def _first_due(request: PublishRequest, now: datetime) -> datetime:
