@@ -25,8 +25,8 @@ def sender(
         ticking = [stack.enter_context(command("ticker", **extra)) for _ in range(tickers)]
         words = ("workers", "--workers", str(workers))
         working = [stack.enter_context(command(*words, **extra)) for _ in range(groups)]
-        wait_until(lambda: are_announced([*ticking, *working]), 60, "workers and tickers to announce themselves")
-        wait_until(lambda: all(len(descendants_of(group.pid)) >= 4 for group in working), 60, "workers to start")
+        wait_until(lambda: are_announced([*ticking, *working]), 180, "workers and tickers to announce themselves")
+        wait_until(lambda: all(len(descendants_of(group.pid)) >= 4 for group in working), 180, "workers to start")
         yield working, ticking
 
 

@@ -20,7 +20,6 @@ class FaultProxy:
 
     def __init__(self, target: int | str) -> None:
         self.port = 0
-        self.connections = 0  #: accepted so far
         self._target = target
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -63,11 +62,10 @@ class FaultProxy:
 
     async def _end(self) -> None:
         self._server.close()
-        await self._cut()
         self._flowing.set()
-        # readers of cut connections end by themselves; a closed loop must not find them at work
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
+        while self._open:  # their pumps close them
+            await self._cut()
+            await asyncio.sleep(0.02)
 
     async def _cut(self) -> None:
         for writer in tuple(self._open):
@@ -76,20 +74,23 @@ class FaultProxy:
             writer.transport.abort()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         self._open.add(writer)
         try:
             await self._flowing.wait()
-            upstream = await self._connect()
+            await self._join(reader, writer)
+        finally:
+            await self._drop(writer)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            other_reader, other_writer = await self._connect()
         except OSError:
-            self._drop(writer)
-            return
-        self._open.add(upstream[1])
-        if writer.transport.is_closing():
-            self._drop(upstream[1])
-        await asyncio.gather(self._pump(reader, upstream[1]), self._pump(upstream[0], writer))
-        self._drop(writer)
-        self._drop(upstream[1])
+            return  # nobody listens: the client is told so by the end of its connection
+        self._open.add(other_writer)
+        try:
+            await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
+        finally:
+            await self._drop(other_writer)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._target, str):
@@ -103,11 +104,13 @@ class FaultProxy:
                 writer.write(data)
                 await writer.drain()
         await self._flowing.wait()
-        writer.transport.abort() if writer.transport.is_closing() else writer.close()
+        writer.close()
 
-    def _drop(self, writer: asyncio.StreamWriter) -> None:
-        self._open.discard(writer)
+    async def _drop(self, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        self._open.discard(writer)
 
 
 @contextlib.contextmanager
