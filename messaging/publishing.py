@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
 
 from devices.audience import AudienceSpec
-from devices.models import ApiKey, Application, Channel
+from devices.channels import channel_ids, channel_name, ensure_channels, forget
+from devices.models import ApiKey, Application
 from devices.push_services import NATIVE_PUSH_SERVICE, Os, OsMask, PushService
-from devices.registration import ensure_channels
 from messaging import database, queue
 from messaging.errors import (
     CannotCancel,
@@ -140,29 +141,44 @@ def publish(*, application: Application, request: PublishRequest, publisher: Pub
     """
     if not publisher.may_publish:
         raise PublishForbidden()
-    now = database.now()
-    _check_schedule(request, now)
+    now = database.now() if _names_a_time(request) else None
+    if now is not None:
+        _check_schedule(request, now)
     _check_payloads(request, application)
-    with transaction.atomic():
+    if connection.in_atomic_block:  # a channel deleted meanwhile would show when the caller commits, which is too late
         (channel,) = ensure_channels(application, [request.channel_name])
-        message = _store(application, channel, request, publisher)
-        first = Occurrence.objects.create(message=message, n=1, due_at=_first_due(request, now))
-        bus.announce_published(message, first)
-        queue.ring_ticker()  # a NOTIFY inside the transaction: heard only once it is committed
+        return _store(application, channel.pk, request, publisher, now)
+    name = channel_name(request.channel_name)
+    try:
+        return _store(application, channel_ids(application.pk, [name])[0], request, publisher, now)
+    except IntegrityError:
+        forget(application.pk, [name])
+    return _store(application, channel_ids(application.pk, [name])[0], request, publisher, now)
+
+
+@transaction.atomic
+def _store(
+    application: Application, channel_pk: int, request: PublishRequest, publisher: Publisher, now: datetime | None
+) -> Message:
+    """The message and its first occurrence; `now` None: it is due at once."""
+    message = Message.objects.create(
+        application=application,
+        author=publisher.user,
+        api_key=publisher.api_key,
+        channel_id=channel_pk,
+        **_columns(request),
+    )
+    due = Now() if now is None else _first_due(request, now)
+    first = Occurrence.objects.create(message=message, n=1, due_at=due)
+    bus.announce_published(message, first)
+    queue.ring_ticker()  # a NOTIFY inside the transaction: heard only once it is committed
     return message
 
 
-def _store(application: Application, channel: Channel, request: PublishRequest, publisher: Publisher) -> Message:
-    return Message.objects.create(
-        application=application, author=publisher.user, api_key=publisher.api_key, **_columns(channel, request)
-    )
-
-
-def _columns(channel: Channel, request: PublishRequest) -> dict[str, Any]:
-    """What a request says, as columns of `Message`."""
+def _columns(request: PublishRequest) -> dict[str, Any]:
+    """What a request says, as columns of `Message`; its channel has one more."""
     return {
-        "channel": channel,
-        "channel_name": channel.name,
+        "channel_name": channel_name(request.channel_name),
         "body": request.body,
         "headers": dict(request.headers),
         "publisher_id": request.publisher_id,
@@ -203,7 +219,8 @@ def edit(message: Message, request: PublishRequest, *, publisher: Publisher, see
         if message.content_version != seen_version:
             raise CannotControl("Somebody else has changed it since you opened it. Look at their change first.")
         (channel,) = ensure_channels(message.application, [request.channel_name])
-        for column, content in _columns(channel, request).items():
+        message.channel = channel
+        for column, content in _columns(request).items():
             setattr(message, column, content)
         message.content_version += 1
         message.save()
@@ -274,6 +291,11 @@ def _first_due(request: PublishRequest, now: datetime) -> datetime:
     if not request.cron:
         return earliest
     return first_wall_clock_time(request.cron, request.cron_zone, earliest - timedelta(seconds=1))
+
+
+def _names_a_time(request: PublishRequest) -> bool:
+    """Whether it takes a clock to check the request, and to know when it is due."""
+    return bool(request.publish_at or request.cron or request.repeat_expires_at)
 
 
 def _check_schedule(request: PublishRequest, now: datetime) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,6 +63,27 @@ def test_the_ticker_hears_of_a_message_only_once_it_is_committed(transactional_d
 
         assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
         assert listener.execute("SELECT count(*) FROM messaging_occurrence").fetchone() == (1,)
+
+
+def test_a_channel_deleted_by_another_process_is_made_again(transactional_db: None) -> None:
+    application = make_application()
+    accept(application)
+    Channel.objects.all().delete()  # this process still knows its id
+
+    message = accept(application)
+
+    assert Channel.objects.get().pk == message.channel_id
+    assert Occurrence.objects.count() == 2
+
+
+def test_a_message_due_at_once_needs_six_statements(
+    transactional_db: None, django_assert_max_num_queries: Callable[..., AbstractContextManager[object]]
+) -> None:
+    application = make_application()
+    accept(application)
+
+    with django_assert_max_num_queries(6):
+        accept(application, headers=ANDROID)
 
 
 def test_publishing_without_permission_is_error_5007(application: Application) -> None:
