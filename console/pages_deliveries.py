@@ -12,6 +12,8 @@ from messaging.models import Delivery, DeliveryOutcome, Occurrence
 PAGE_LENGTH = 25
 #: registrations whose id begins with what was typed; more are not worth looking through
 _MOST_FOUND = 200
+#: what was accepted has no reason
+_WITH_REASON = [outcome for outcome in DeliveryOutcome if outcome is not DeliveryOutcome.ACCEPTED]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ def delivery_page(application: Application, occurrence: Occurrence, wanted: Deli
         query = query.filter(outcome=wanted.outcome)
     if wanted.reason:
         query = query.filter(reason=wanted.reason)
+        if wanted.outcome is None:  # as the index of failures begins; without, a rare reason is looked for in all rows
+            query = query.filter(outcome__in=_WITH_REASON)
     if wanted.push_service is not None:
         query = query.filter(push_service=wanted.push_service)
     deliveries = list(query.order_by("registration_id")[: PAGE_LENGTH + 1])

@@ -38,23 +38,36 @@ class DevicePage:
 
 
 def device_page(application: Application, wanted: DeviceFilter) -> DevicePage:
-    """Registrations in the order they came, with their channels. Two queries, four with a search."""
+    """Registrations in the order they came, with their channels. Two queries, two more with a search or a channel."""
     query = application.registrations.filter(pk__gt=wanted.after)
-    if wanted.search:
+    if wanted.channel:
+        query = query.filter(pk__in=_listening(application, wanted))
+    elif wanted.search:
         query = query.filter(pk__in=_found(application, wanted.search))
     if wanted.os is not None:
         query = query.filter(os=wanted.os)
     if wanted.state is not None:
         query = query.filter(state=wanted.state)
-    if wanted.channel:
-        query = query.filter(
-            pk__in=Subscription.objects.filter(channel__application=application, channel__name=wanted.channel).values(
-                "registration"
-            )
-        )
     subscriptions = Prefetch("subscription_set", Subscription.objects.select_related("channel"))
     devices = list(query.order_by("pk").prefetch_related(subscriptions)[: PAGE_LENGTH + 1])
     return DevicePage(devices[:PAGE_LENGTH], devices[PAGE_LENGTH - 1].pk if len(devices) > PAGE_LENGTH else None)
+
+
+def _listening(application: Application, wanted: DeviceFilter) -> list[int]:
+    """Who listens to the channel: of all of them what the page may need, of a search's findings those who do.
+
+    From the index of subscriptions, in the order of the page: joined, a channel of few devices among a million took
+    half a second, since the planner went through all devices.
+    """
+    channel = application.channels.filter(name=wanted.channel).first()
+    query = Subscription.objects.filter(channel=channel, registration_id__gt=wanted.after)
+    if wanted.search:
+        query = query.filter(registration_id__in=_found(application, wanted.search))
+    if wanted.os is not None:
+        query = query.filter(os=wanted.os)
+    if wanted.state is not None:
+        query = query.filter(is_active=wanted.state == RegistrationState.ACTIVE)
+    return list(query.order_by("registration_id").values_list("registration_id", flat=True)[: PAGE_LENGTH + 1])
 
 
 def _found(application: Application, search: str) -> list[int]:
