@@ -145,7 +145,7 @@ def web_server(host: str, port: int) -> Child:
             *("--blocking-threads", "16", "--backpressure", "512", "--respawn-failed-workers"),
             # HTTP/2 without TLS has no client here, and a hundred bodies on one connection
             *("--http", "1", "--no-ws", "--http1-header-read-timeout", "10000"),
-            *("--no-access-log", "--log-level", "warning"),
+            *("--no-access-log", "--log-level", "error"),  # it warns of every number of threads above twice the cores
             "console.wsgi:application",
         ],
     )

@@ -252,6 +252,38 @@ def test_role_of_the_user_lets_a_client_key_publish(api: Api, token: str) -> Non
     assert publish(api, as_client=True)[1]["code"] == 5007
 
 
+def test_a_role_taken_away_counts_no_more_at_the_next_call(api: Api, token: str) -> None:
+    let(api, "Editors", Decision.GRANT, member=True)
+    assert publish(api, token, as_client=True)[0] == 200
+
+    Role.objects.get(name="Editors").members.clear()
+
+    assert publish(api, token, as_client=True)[1]["code"] == 5007
+
+
+def test_a_permission_taken_from_a_role_counts_no_more_at_the_next_call(api: Api, token: str) -> None:
+    let(api, "Editors", Decision.GRANT, member=True)
+    assert publish(api, token, as_client=True)[0] == 200
+
+    RolePermission.objects.update(decision=Decision.DENY)
+
+    assert publish(api, token, as_client=True)[1]["code"] == 5007
+
+
+def test_a_disabled_user_registers_no_device_and_their_token_is_not_valid(api: Api, token: str) -> None:
+    body = {"deviceToken": "t" * 20, "deviceId": "d1", "os": "ANDROID", "osVersion": "14"}
+    AppUser.objects.update(is_disabled=True)
+
+    assert api.post("/messaging/registrations", body, **{"user-token": token})[1]["code"] == 3090
+    assert api.get(f"/users/isvalidusertoken/{token}") == (200, False)
+
+
+def test_a_user_that_was_removed_leaves_a_dead_token(api: Api, token: str) -> None:
+    AppUser.objects.get().delete()
+
+    assert publish(api, token)[1]["code"] == 3064
+
+
 def test_denied_role_is_refused_with_5007(api: Api, token: str) -> None:
     let(api, "Banned", Decision.DENY, member=True)
 
