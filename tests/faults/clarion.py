@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ def sender(
 
 def are_announced(processes: Iterable[Process]) -> bool:
     """Whether each has an entry of its own in the table of signs of life."""
-    known = {name.split(":")[1] for name in WorkerGroup.objects.values_list("name", flat=True)}
+    known = {re.split("[:-]", name)[-3] for name in WorkerGroup.objects.values_list("name", flat=True)}
     return {str(process.pid) for process in processes} <= known
 
 

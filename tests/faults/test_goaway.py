@@ -62,7 +62,7 @@ def test_a_goaway_every_500_requests_loses_and_doubles_none_of_100000(
         channel = populate(application_of(server), "everybody", services, devices=_DEVICES)
         with sender(environment=server.environment):
             occurrence = publish_to(channel)
-            took = wait_until(lambda: is_closed(occurrence), 180, "the campaign to end")
+            took = wait_until(lambda: is_closed(occurrence), 900, "the campaign to end")
     arrivals = server.arrivals()
 
     report(
