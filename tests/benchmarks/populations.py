@@ -35,7 +35,8 @@ def populate(
             for line in lines:
                 copy.write(line)
         cursor.execute(
-            "INSERT INTO devices_subscription (channel_id, registration_id) SELECT %s, id "
+            "INSERT INTO devices_subscription (channel_id, registration_id, os, push_service, is_active) "
+            "SELECT %s, id, os, push_service, true "
             "FROM devices_deviceregistration WHERE application_id = %s AND device_id LIKE %s ORDER BY id",
             [channel.pk, application.pk, f"{channel_name}-%"],
         )
