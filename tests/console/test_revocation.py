@@ -53,14 +53,6 @@ def test_a_membership_taken_away_closes_the_application(
     assert signed_in.post(address(application, "compose/send/")).status_code == 404
 
 
-def test_the_right_to_send_taken_away_stops_the_next_sending(
-    signed_in: Client, application: Application, marketer: User
-) -> None:
-    marketer.memberships.update(may_send=False)
-
-    assert signed_in.post(address(application, "compose/send/")).status_code == 403
-
-
 def test_an_administrator_no_more_reaches_no_keys_and_no_data(
     signed_in: Client, application: Application, marketer: User
 ) -> None:
