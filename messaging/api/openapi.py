@@ -119,6 +119,11 @@ def _responses(operation: Operation) -> dict[str, Any]:
 def _success(operation: Operation) -> dict[str, Any]:
     (schema,), _ = msgspec.json.schema_components([operation.answer], ref_template=_REF)
     response: dict[str, Any] = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
+    if operation.links:
+        response["links"] = {
+            link.operation_id: {"operationId": link.operation_id, "parameters": dict(link.parameters)}
+            for link in operation.links
+        }
     if operation.is_once:
         response["headers"] = {
             REPLAYED: {

@@ -49,6 +49,14 @@ OS: dict[str, Any] = {"type": "string", "enum": Os.values}
 IDEMPOTENCY_KEY: dict[str, Any] = {"type": "string", "pattern": r"^[!-~]{1,255}$"}
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A call that goes on from this one's answer."""
+
+    operation_id: str
+    parameters: Mapping[str, str]  #: runtime expressions (OpenAPI 3.1, "Runtime Expressions")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method of one address."""
@@ -63,6 +71,7 @@ class Operation:
     bodies: tuple[type[msgspec.Struct], ...] = ()  #: together they are the body
     examples: Mapping[str, dict[str, Any]] = field(default_factory=dict)  #: bodies by what they do
     answer: object = None  #: type of the JSON of a 200
+    links: tuple[Link, ...] = ()
     never_succeeds: bool = False
     errors: Errors = ()
     is_once: bool = False  #: takes an Idempotency-Key

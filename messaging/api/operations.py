@@ -17,7 +17,7 @@ from devices.api.shapes import (
     UserAnswer,
 )
 from messaging import errors
-from messaging.api.operation import CHANNEL, DEVICE, MESSAGE_ID, OS, PUBLISH_ERRORS, TEMPLATE, Operation
+from messaging.api.operation import CHANNEL, DEVICE, MESSAGE_ID, OS, PUBLISH_ERRORS, TEMPLATE, Link, Operation
 from messaging.api.shapes import (
     EmailTemplateBody,
     InfoAnswer,
@@ -29,6 +29,15 @@ from messaging.api.shapes import (
     TemplateBody,
 )
 from messaging.realtime.errors import InvalidSelector
+
+_ANSWERED_ID = {"name": "$response.body#/messageId"}
+_OF_MESSAGE = (Link("getMessageStatus", _ANSWERED_ID), Link("cancel", _ANSWERED_ID))
+_SENT_ID = {"deviceId": "$request.body#/deviceId"}
+_OF_DEVICE = (Link("getRegistrations", _SENT_ID), Link("unregisterDevice", _SENT_ID))
+_OF_TOKEN = (Link("isValidUserToken", {"token": "$response.body#/user-token"}),)
+_OF_SUBSCRIPTION = (
+    Link("poll", {"channel": "$request.path.channel", "subscriptionId": "$response.body#/subscriptionId"}),
+)
 
 _REGISTER = Operation(
     method="post",
@@ -50,6 +59,7 @@ _REGISTER = Operation(
         },
     },
     answer=RegisteredAnswer,
+    links=_OF_DEVICE,
     errors=(
         general.InvalidExpiration,
         general.InvalidToken,
@@ -114,6 +124,7 @@ _PUBLISH = Operation(
         "To a segment": {"message": "Bonjour", "segmentQuery": "operatingSystemName = 'IOS'"},
     },
     answer=MessageStatusAnswer,
+    links=_OF_MESSAGE,
     errors=PUBLISH_ERRORS,
     is_once=True,
     takes_user_token=True,
@@ -163,6 +174,7 @@ _PUSH = Operation(
     bodies=(TemplateBody,),
     examples={"With a value": {"templateValues": {"name": "Kim"}}},
     answer=MessageStatusAnswer,
+    links=_OF_MESSAGE,
     errors=(errors.UnknownPushTemplate, *PUBLISH_ERRORS),
     is_once=True,
     takes_user_token=True,
@@ -199,6 +211,7 @@ _SUBSCRIBE = Operation(
     bodies=(SubscribeBody,),
     examples={"All messages": {}, "Some messages": {"selector": "importance = 'high'"}},
     answer=SubscribedAnswer,
+    links=_OF_SUBSCRIPTION,
     errors=(general.PermissionMissing, general.InvalidChannelName, InvalidSelector),
     takes_user_token=True,
 )
@@ -227,6 +240,7 @@ _LOGIN = Operation(
     bodies=(LoginBody,),
     examples={"By login": {"login": "kim", "password": "a long password"}},
     answer=UserAnswer,
+    links=_OF_TOKEN,
     errors=(
         general.LoginByIdForbidden,
         general.WrongLogin,
@@ -253,6 +267,7 @@ _GUEST = Operation(
     tag="Users",
     summary="Make a guest and log in",
     answer=UserAnswer,
+    links=_OF_TOKEN,
     errors=(general.PermissionMissing,),
 )
 _LOGOUT = Operation(

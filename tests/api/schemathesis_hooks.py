@@ -37,7 +37,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if is_valid and isinstance(case.body, dict):
         case.body = _storable(case.body)
         _obey(case.body)
-        if str(case.path_parameters.get("name", "")).startswith("message"):  # ids answered before come back
+        if str(case.path_parameters.get("name", "")).startswith("message"):  # ids answered before are no channels
             case.path_parameters["name"] = "default"
 
 

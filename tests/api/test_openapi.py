@@ -96,6 +96,19 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
     assert set(names) == set(document["components"]["schemas"])
 
 
+def test_every_link_leads_to_an_operation_and_fills_its_parameters(document: Any) -> None:
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    parameters = {
+        operation["operationId"]: {parameter["name"] for parameter in operation.get("parameters", ())}
+        for operation in operations
+    }
+    answers = [operation["responses"].get("200", {}) for operation in operations]
+    links = [link for answer in answers for link in answer.get("links", {}).values()]
+
+    assert len(links) == 9
+    assert all(set(link["parameters"]) == parameters[link["operationId"]] for link in links)
+
+
 def test_every_operation_has_an_id_of_its_own(document: Any) -> None:
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
 
