@@ -23,14 +23,14 @@ from tests.messaging.engine_model import Campaign
 from tests.messaging.engine_stage import MINUTE, OSES, EngineStage, now_plus
 
 AUDIENCES = st.sampled_from(["Android", "iOS and web", "everybody", "the gold plan", "five by name"])
-BEHAVIOURS = st.sampled_from(["", "", "", "dead", "500x1", "429-1x1", "slow-200", "resetx1"])
+BEHAVIOURS = st.sampled_from(["", "", "", "dead", "unknown", "500x1", "429-1x1", "slow-200", "resetx1"])
 LIVES = {"no limit": None, "20 s": timedelta(seconds=20), "2 min": 2 * MINUTE}
 REPEATS: dict[str, Callable[[], dict[str, Any]]] = {
     "once": lambda: {},
     "each minute": lambda: {"repeat_every": MINUTE},
     "each minute, twice": lambda: {"repeat_every": MINUTE, "repeat_expires_at": now_plus(timedelta(seconds=90))},
 }
-MODES = st.sampled_from(["ok", "ok", "takes 300 ms", "takes 300 ms", "429-1", "500", "reset", "hang", "goaway"])
+MODES = st.sampled_from(["ok", "429-1", "500", "reset", "hang", "goaway", *["takes 300 ms"] * 4])  # time to interfere
 DOUBTS = st.sampled_from(["resend", "skip"])
 SERVICES = st.sampled_from([service.value for service in PushService])
 MOST_DRAINS = 2
@@ -201,9 +201,10 @@ class EngineMachine(RuleBasedStateMachine):
 
     # faults
 
-    @precondition(lambda self: self.engine.drains.running)
     @rule(after_requests=st.sampled_from([0, 1, 5, 20]))
-    def drain_is_killed(self, after_requests: int) -> None:
+    def worker_is_killed(self, after_requests: int) -> None:
+        if not self.engine.drains.running:
+            self.worker_takes_a_job()
         if after_requests:
             self.engine.wait_for_requests(after_requests)
         self.world.deaths += self.engine.drains.kill()

@@ -51,7 +51,9 @@ class Drains:
         return all(self.nursery.has_ended(pid) for pid in self.running)
 
     def kill(self) -> bool:
-        """End the oldest with -9; whether it was still running."""
+        """End the oldest with -9; whether there was one, and still at work."""
+        if not self.running:
+            return False
         pid = self.running.pop(0)
         was_running = not self.nursery.has_ended(pid)
         self.nursery.kill(pid)
