@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from console.pages_pending import pending_devices
 from devices.models import Application, DeviceRegistration
 from devices.push_services import PushService
 from messaging.ledger import deliveries_of
@@ -24,7 +25,9 @@ class DeliveryFilter:
     outcome: DeliveryOutcome | None = None
     reason: str = ""
     push_service: PushService | None = None
+    is_waiting: bool = False  #: devices without an outcome, instead of those that have one
     after: int = 0  #: registration id of the last row above
+    batch: int = 0  #: and its batch, where that row is a waiting one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class DeliveryRow:
 
     delivery: Delivery
     registration: DeviceRegistration | None  #: None when it was deleted since
-    outcome: DeliveryOutcome
+    outcome: DeliveryOutcome | None  #: None: waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,13 @@ class DeliveryPage:
 
     rows: list[DeliveryRow]
     next_after: int | None
+    next_batch: int = 0  #: goes with `next_after` among waiting devices
 
 
 def delivery_page(application: Application, occurrence: Occurrence, wanted: DeliveryFilter) -> DeliveryPage:
     """Two queries, three with a search."""
+    if wanted.is_waiting:
+        return _waiting_page(application, occurrence, wanted)
     query = deliveries_of(occurrence).filter(registration_id__gt=wanted.after)
     if wanted.search:
         query = query.filter(registration_id__in=_found(application, wanted.search))
@@ -59,12 +65,35 @@ def delivery_page(application: Application, occurrence: Occurrence, wanted: Deli
         query = query.filter(push_service=wanted.push_service)
     deliveries = list(query.order_by("registration_id")[: PAGE_LENGTH + 1])
     shown = deliveries[:PAGE_LENGTH]
-    found = application.registrations.in_bulk([delivery.registration_id for delivery in shown])
-    rows = [
-        DeliveryRow(delivery, found.get(delivery.registration_id), DeliveryOutcome(delivery.outcome))
-        for delivery in shown
-    ]
+    rows = _rows(application, shown)
     return DeliveryPage(rows, shown[-1].registration_id if len(deliveries) > PAGE_LENGTH else None)
+
+
+def _waiting_page(application: Application, occurrence: Occurrence, wanted: DeliveryFilter) -> DeliveryPage:
+    pending = pending_devices(
+        occurrence,
+        found=_found(application, wanted.search) if wanted.search else None,
+        push_service=wanted.push_service or "",
+        place=(wanted.batch, wanted.after),
+        limit=PAGE_LENGTH + 1,
+    )
+    rows = _rows(application, [delivery for _, delivery in pending[:PAGE_LENGTH]])
+    if len(pending) <= PAGE_LENGTH:
+        return DeliveryPage(rows, None)
+    batch, last = pending[PAGE_LENGTH - 1]
+    return DeliveryPage(rows, last.registration_id, batch)
+
+
+def _rows(application: Application, deliveries: list[Delivery]) -> list[DeliveryRow]:
+    found = application.registrations.in_bulk([delivery.registration_id for delivery in deliveries])
+    return [
+        DeliveryRow(
+            delivery,
+            found.get(delivery.registration_id),
+            DeliveryOutcome(delivery.outcome) if delivery.outcome else None,
+        )
+        for delivery in deliveries
+    ]
 
 
 def _found(application: Application, search: str) -> list[int]:

@@ -96,6 +96,8 @@ def count_quickly(spec: AudienceSpec, *, patience_ms: int = _PATIENCE_MS) -> Qui
 
     A segment that half of a million devices match takes a second or more; nothing but reading them all can count it.
     """
+    if spec.reaches_nobody:
+        return QuickCount([], is_exact=True)
     try:
         with _statement_timeout(patience_ms):
             return QuickCount(count(spec), is_exact=True)

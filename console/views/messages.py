@@ -27,6 +27,9 @@ from messaging.models import DeliveryOutcome, Message, Occurrence
 from messaging.publishing import cancel
 from messaging.rendering import body_text
 
+#: what the filter of the device table calls those without an outcome
+WAITING = "waiting"
+
 
 @require_GET
 @application_view
@@ -160,13 +163,15 @@ def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, ob
         outcome=choice_of(DeliveryOutcome, request.GET.get("outcome")),
         reason=request.GET.get("reason", "")[:64].replace("\x00", ""),
         push_service=choice_of(PushService, request.GET.get("service")),
+        is_waiting=request.GET.get("outcome") == WAITING,
         after=number_of(request.GET.get("after")) or 0,
+        batch=number_of(request.GET.get("batch")) or 0,
     )
     query = {
         "n": occurrence.n,
         "retry": occurrence.retry_no,
         "device": wanted.search,
-        "outcome": wanted.outcome or "",
+        "outcome": WAITING if wanted.is_waiting else wanted.outcome or "",
         "reason": wanted.reason,
         "service": wanted.push_service or "",
     }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from console.models import AuditEntry
+from console.pages_deliveries import DeliveryPage
 from devices.models import Application
 from devices.push_services import PushService
 from messaging import heartbeat
-from messaging.models import Lane, LaneState, Message, MessageStatus
+from messaging.models import Batch, Lane, LaneState, Message, MessageStatus
 from tests.console.rows import address, make_delivery, make_done, make_message, make_occurrence, make_sending
 from tests.factories import make_registration
 
@@ -98,6 +101,59 @@ def test_devices_are_found_by_the_beginning_of_their_id_and_by_reason(page: Clie
 
     assert ("kitchen-1" in by_id, "kitchen-2" in by_id, "garden-1" in by_id) == (True, True, False)
     assert ("kitchen-1" in by_reason, "kitchen-2" in by_reason) == (True, False)
+
+
+def test_devices_without_an_outcome_are_listed_as_waiting_page_by_page(page: Client, application: Application) -> None:
+    message = make_message(application)
+    occurrence = make_sending(message)
+    devices = [make_registration(application, device_id=f"tv-{number:02}") for number in range(60)]
+    for part, state in ((devices[:10], "done"), (devices[10:40][::-1], "sending"), (devices[40:], "waiting")):
+        ids = [device.pk for device in part]
+        Batch.objects.create(
+            occurrence=occurrence, push_service="fcm", registration_ids=ids, targeted=len(ids), state=state
+        )
+    for device in devices[:12]:
+        make_delivery(occurrence, device)
+    path = address(application, f"messages/{message.message_id}/deliveries/")
+    htmx = {"HX-Request": "true"}
+
+    first = page.get(path, {"outcome": "waiting"}, headers=htmx)
+    shown = _table(first)
+    place = {"after": str(shown.next_after), "batch": str(shown.next_batch)}
+    second = page.get(path, {"outcome": "waiting", **place}, headers=htmx)
+    found = page.get(path, {"outcome": "waiting", "device": "tv-1"}, headers=htmx)
+
+    assert _shown(first) + _shown(second) == [device.device_id for device in devices[12:]]
+    assert _shown(found) == [f"tv-{number}" for number in range(12, 20)]
+    assert "batch=" in first.content.decode()
+    assert _table(second).next_after is None
+
+
+def _table(answer: Any) -> DeliveryPage:
+    page = answer.context["deliveries"]
+    assert isinstance(page, DeliveryPage)
+    return page
+
+
+def _shown(answer: Any) -> list[str]:
+    return [row.registration.device_id for row in _table(answer).rows if row.registration]
+
+
+def test_a_small_channel_is_listed_in_the_order_of_the_other_pages(page: Client, application: Application) -> None:
+    for number in range(3):
+        make_registration(application, "IOS" if number else "ANDROID", ("default", "tea"), device_id=f"cup-{number}")
+    make_registration(application, device_id="cup-9")
+
+    def listed(**asked: str) -> list[str]:
+        wanted = {"channel": "tea"} | asked
+        answer: Any = page.get(address(application, "devices/"), wanted)
+        return [device.device_id for device in answer.context["page"].devices]
+
+    assert listed() == ["cup-0", "cup-1", "cup-2"]
+    assert listed(os="IOS") == ["cup-1", "cup-2"]
+    assert listed(q="cup-1") == ["cup-1"]
+    assert listed(state="gone") == []
+    assert listed(channel="nowhere") == []
 
 
 def test_a_partly_failed_message_is_not_called_failed(page: Client, application: Application) -> None:
