@@ -9,6 +9,7 @@ Names and shapes are those of the Backendless SDKs, in Python's spelling.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import http.client
 import json
@@ -26,8 +27,8 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _ATTEMPTS = 4
-_FIRST_PAUSE_S = 0.2
-_PASSING = frozenset({409, 502, 503, 504})  #: 409: an earlier try with the same key is still being carried out
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+_PASSING = frozenset({409, 429, 502, 503, 504})  #: 409: an earlier try with the same key is still being carried out
 
 
 class PublishStatus(Enum):
@@ -109,9 +110,8 @@ class ClarionError(Exception):
 
     by_code: ClassVar[dict[int, type[ClarionError]]] = {}
 
-    def __init_subclass__(cls, code: int = 0) -> None:
-        if code:
-            cls.by_code[code] = cls
+    def __init_subclass__(cls, codes: tuple[int, ...] = ()) -> None:
+        cls.by_code.update(dict.fromkeys(codes, cls))
 
     def __init__(self, code: int, message: str, http_status: int) -> None:
         super().__init__(code, message, http_status)
@@ -127,39 +127,43 @@ class ConnectionFailed(ClarionError):
     """No answer, HTTP status 0: whether the server acted is unknown."""
 
 
-class WrongApplicationInfo(ClarionError, code=2002):
+class WrongApplicationInfo(ClarionError, codes=(2002,)):
     """Application id or key are wrong, or the key was revoked."""
 
 
-class UnknownDevice(ClarionError, code=5000):
-    """No device is registered under that id."""
+class UnknownDevice(ClarionError, codes=(5000, 5001)):
+    """No device is registered under that id, or none any more."""
 
 
-class UnknownDeviceToCancel(ClarionError, code=5001):
-    """No device is registered under that id, so none was unregistered."""
-
-
-class InvalidRepeatExpiresAt(ClarionError, code=5003):
+class InvalidRepeatExpiresAt(ClarionError, codes=(5003,)):
     """repeat_expires_at cannot be used."""
 
 
-class InvalidExpiration(ClarionError, code=5004):
+class InvalidExpiration(ClarionError, codes=(5004,)):
     """The expiration is not in the future."""
 
 
-class PublishForbidden(ClarionError, code=5007):
+class PublishForbidden(ClarionError, codes=(5007,)):
     """The key or the user may not publish."""
 
 
-class InvalidPublishAt(ClarionError, code=5030):
+class InvalidPublishAt(ClarionError, codes=(5030,)):
     """publish_at cannot be used."""
 
 
-class CannotCancel(ClarionError, code=5040):
+class CannotCancel(ClarionError, codes=(5040,)):
     """The message was cancelled before, is over, or does not exist."""
 
 
-class PropertyTooLong(ClarionError, code=8000):
+class DeadUserToken(ClarionError, codes=(3064,)):
+    """The user has to log in again."""
+
+
+class UnknownPushTemplate(ClarionError, codes=(5930,)):
+    """No push template has that name."""
+
+
+class PropertyTooLong(ClarionError, codes=(8000,)):
     """A value is too long; the message names it."""
 
 
@@ -179,6 +183,7 @@ class _Request(Generic[T]):
 class _Response:
     status: int
     body: bytes
+    retry_after_s: float = 0.0
 
 
 def _quoted(part: str) -> str:
@@ -192,15 +197,13 @@ def _without_none(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def _options(options: PublishOptions | None) -> dict[str, object]:
-    if options is None:
-        return {}
-    named = {"publisherId": options.publisher_id, "subtopic": options.subtopic}
-    return {**named, "headers": dict(options.headers) or None}
+    options = options or PublishOptions()
+    headers = dict(options.headers) or None
+    return {"publisherId": options.publisher_id, "subtopic": options.subtopic, "headers": headers}
 
 
 def _delivery(delivery: DeliveryOptions | None) -> dict[str, object]:
-    if delivery is None:
-        return {}
+    delivery = delivery or DeliveryOptions()
     return {
         "publishPolicy": None if delivery.publish_policy is None else delivery.publish_policy.value,
         "pushBroadcast": delivery.push_broadcast,
@@ -212,9 +215,9 @@ def _delivery(delivery: DeliveryOptions | None) -> dict[str, object]:
     }
 
 
-def _once(path: str, body: Mapping[str, object]) -> _Request[MessageStatus]:
+def _once(path: str, body: Mapping[str, object], key: str) -> _Request[MessageStatus]:
     """The key makes a second try safe: the server answers it with what the first one did."""
-    return _Request("POST", path, _message_status, body, {"Idempotency-Key": str(uuid.uuid4())})
+    return _Request("POST", path, _message_status, body, {"Idempotency-Key": key or str(uuid.uuid4())})
 
 
 def _milliseconds(moment: datetime | None) -> int | None:
@@ -262,28 +265,28 @@ class _Transport:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("url must be http:// or https:// and a host.")
-        self._https = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port
+        connection: Callable[..., http.client.HTTPConnection] = http.client.HTTPConnection
+        if parts.scheme == "https":
+            connection = functools.partial(http.client.HTTPSConnection, context=ssl.create_default_context())
+        self._host = parts.hostname
+        self._connect = functools.partial(connection, parts.hostname, parts.port, timeout=timeout)
         self._prefix = f"{parts.path.rstrip('/')}{prefix}/messaging/"
         self._user_token = user_token
-        self._timeout = timeout
-        self._tls = ssl.create_default_context() if self._https else None
 
     def call(self, request: _Request[T]) -> T:
         """Send, again where that is safe and may help, and read the answer. Raises ClarionError."""
-        attempts = _ATTEMPTS if request.is_repeatable else 1
-        for attempt in range(attempts):
-            if attempt:
-                time.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
-            is_last = attempt == attempts - 1
+        for attempt in range(1, _ATTEMPTS + 1):
+            is_last, asked_s = attempt == _ATTEMPTS or not request.is_repeatable, 0.0
             try:
                 response = self._send(request)
             except (OSError, http.client.HTTPException) as error:
                 if is_last:
                     raise ConnectionFailed(0, f"No answer from {self._host}: {error}", 0) from error
-                continue
-            if is_last or response.status not in _PASSING:
-                break
+            else:
+                if is_last or response.status not in _PASSING:
+                    break
+                asked_s = response.retry_after_s
+            time.sleep(min(max(_FIRST_PAUSE_S * 2 ** (attempt - 1), asked_s), _LONGEST_PAUSE_S))
         return _result(request, response)
 
     def _send(self, request: _Request[Any]) -> _Response:
@@ -294,25 +297,19 @@ class _Transport:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             body = json.dumps(request.body, allow_nan=False).encode()
-        connection = self._connection()
-        try:
+        with contextlib.closing(self._connect()) as connection:
             connection.request(request.method, self._prefix + request.path, body, headers)
             answer = connection.getresponse()
-            return _Response(answer.status, answer.read())
-        finally:
-            connection.close()
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+            asked = answer.headers.get("Retry-After", "")
+            return _Response(answer.status, answer.read(), float(asked) if asked.isdecimal() else 0.0)
 
 
 class Messaging:
-    """The calls of one application. Threads may share it.
+    """The calls of one application. Threads may share it. `timeout` is for each wait of each try.
 
-    A call whose answer is lost, or that meets a 502, 503 or 504, is tried up to four times where that does no harm:
-    reading, (un)registering, and publishing, which sends an Idempotency-Key for that. Everything raises ClarionError.
+    A call whose answer is lost, or that meets a 429, 502, 503 or 504, is tried four times at most where that does no
+    harm: reading, (un)registering, and publishing, which sends an Idempotency-Key for that. Give a key of your own
+    where you try again yourself, as after a restart. Everything raises ClarionError.
     """
 
     def __init__(
@@ -326,16 +323,19 @@ class Messaging:
         channel: str = "default",
         publish_options: PublishOptions | None = None,
         delivery_options: DeliveryOptions | None = None,
+        *,
+        idempotency_key: str = "",
     ) -> MessageStatus:
         """Publish any JSON value; SCHEDULED means that the server has it in its database."""
         known = _without_none({**_options(publish_options), **_delivery(delivery_options)})
-        return self._call(_once(_quoted(channel), {"message": message, **known}))
+        return self._call(_once(_quoted(channel), {"message": message, **known}, idempotency_key))
 
     def push_with_template(
-        self, template: str, template_values: Mapping[str, str | int | float] | None = None
+        self, template: str, template_values: Mapping[str, str | float] | None = None, *, idempotency_key: str = ""
     ) -> MessageStatus:
         """Push from a template, its placeholders filled with the values."""
-        return self._call(_once(f"push/{_quoted(template)}", {"templateValues": dict(template_values or {})}))
+        body = {"templateValues": dict(template_values or {})}
+        return self._call(_once(f"push/{_quoted(template)}", body, idempotency_key))
 
     def get_push_templates(self, os: str) -> dict[str, dict[str, Any]]:
         """The templates for an operating system by name, in the form devices store."""
@@ -370,7 +370,7 @@ class Messaging:
         return self._call(_Request("GET", path, lambda answer: [_registration(entry) for entry in answer]))
 
     def unregister(self, device_id: str) -> bool:
-        """Remove a device. Raises UnknownDeviceToCancel: also when the answer to a first try was lost."""
+        """Remove a device. Raises UnknownDevice: also when the answer to a first try was lost."""
         path = f"registrations/{_quoted(device_id)}"
         return self._call(_Request("DELETE", path, lambda answer: bool(answer["result"])))
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ def test_a_device_from_registering_to_unregistering(messaging: Messaging) -> Non
     assert (device.device_token, device.os, device.os_version) == ("tok", "ANDROID", "14")
     assert (device.channels, device.expiration) == (("news", "tea"), expiration)
     assert messaging.unregister("a/b ü") is True
-    with pytest.raises(client.UnknownDeviceToCancel):
+    with pytest.raises(client.UnknownDevice):
         messaging.unregister("a/b ü")
     with pytest.raises(client.UnknownDevice):
         messaging.get_registrations("a/b ü")
@@ -173,11 +174,15 @@ def test_errors_are_types_with_the_servers_code(live_server: LiveServer, account
         of_an_app.publish("x")
     with pytest.raises(client.WrongApplicationInfo) as refused:
         stranger.publish("x")
-    with pytest.raises(ClarionError) as other:
+    with pytest.raises(client.UnknownPushTemplate):
         messaging.push_with_template("nowhere")
+    with pytest.raises(client.DeadUserToken):
+        Messaging(live_server.url, application_id, account.key, user_token="gone").publish("x")
+    with pytest.raises(ClarionError) as other:
+        messaging.publish("x", "push")
 
     assert (refused.value.code, refused.value.http_status) == (2002, 401)
-    assert (type(other.value), other.value.code) == (ClarionError, 5930)
+    assert (type(other.value), other.value.code) == (ClarionError, 5904)
     assert not DeviceRegistration.objects.exists()
 
 
@@ -211,7 +216,7 @@ class Faulty:
 
 
 @contextmanager
-def faulty(*answers: int) -> Iterator[Faulty]:
+def faulty(*answers: int, retry_after: str = "") -> Iterator[Faulty]:
     """A server that answers with these statuses in turn, 0 being a connection cut without a word."""
     waiting = list(answers)
 
@@ -223,6 +228,7 @@ def faulty(*answers: int) -> Iterator[Faulty]:
                 body = json.dumps(ANSWER).encode() if status == 200 else b"<h1>Bad Gateway</h1>"
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Retry-After", retry_after)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -251,6 +257,21 @@ def test_publish_is_tried_again_with_the_same_idempotency_key() -> None:
     assert methods == ("POST",) * 4
     assert len(set(keys)) == 1
     assert keys[0]
+
+
+def test_a_key_of_ones_own_makes_trying_again_safe(messaging: Messaging) -> None:
+    first, again = (messaging.publish("x", idempotency_key="order-17") for _ in range(2))
+
+    assert first.message_id == again.message_id == published().wire_id
+
+
+def test_the_next_try_waits_as_long_as_the_server_asks() -> None:
+    with faulty(429, 200, retry_after="1") as server:
+        began = time.monotonic()
+        Messaging(server.url, "APP", "KEY").publish("x")
+
+    assert len(server.seen) == 2
+    assert 1.0 <= time.monotonic() - began < 5.0
 
 
 def test_two_publishes_have_two_keys() -> None:
