@@ -206,9 +206,10 @@ def test_dead_token_is_error_3064_with_the_vendors_text(api: Api) -> None:
     ],
 )
 def test_dead_token_is_error_3064_whatever_is_called(api: Api, method: str, path: str) -> None:
-    body = {} if method == "POST" else None
+    body: object = {} if method == "POST" else None
+    headers: dict[str, Any] = {"user-token": "gone"}
 
-    assert api.call(method, path, body, **{"user-token": "gone"})[1]["code"] == 3064
+    assert api.call(method, path, body, **headers)[1]["code"] == 3064
 
 
 def test_dead_token_does_not_stand_in_the_way_of_a_new_login(api: Api, token: str) -> None:
