@@ -8,6 +8,13 @@ from typing import Any
 import psycopg
 from django.db import connection
 
+#: sooner than the lease of a batch lapses (30 s); on a Unix socket the TCP settings do nothing
+_DEAD_PEERS = """
+SET idle_in_transaction_session_timeout = '25s';
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2;
+SET tcp_user_timeout = '20s'
+"""
+
 
 def now() -> datetime:
     """The moment, as the database sees it: inside a transaction, when that began."""
@@ -24,6 +31,15 @@ def connection_parameters() -> dict[str, Any]:
     for of_django in ("cursor_factory", "context", "prepare_threshold"):
         parameters.pop(of_django, None)
     return parameters
+
+
+def give_up_on_dead_peers(connection: Any, **_: object) -> None:
+    """Have PostgreSQL end the session of a process that vanished with its host (receiver of `connection_created`).
+
+    No farewell comes from such a process: its locks, on batches say, would be held for TCP's own two hours.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_DEAD_PEERS)
 
 
 def listening_connection(channel: str) -> psycopg.Connection:
