@@ -84,7 +84,7 @@ def _groups_at_work() -> int:
 
 
 def test_a_host_that_vanishes_is_taken_over_by_the_other(stage: Stage, tmp_path: Path) -> None:
-    devices = [*stage.devices(8_000), *stage.devices(8_000, "IOS")]
+    devices = [*stage.devices(4_000), *stage.devices(4_000, "IOS")]
     stage.simulators.set_mode("*", latency_ms=200)
     with host(tmp_path / "a") as vanishing, host(tmp_path / "b"):
         occurrence = under_way(stage)
@@ -99,7 +99,7 @@ def test_a_host_that_vanishes_is_taken_over_by_the_other(stage: Stage, tmp_path:
 
 
 def test_a_host_that_vanishes_in_the_middle_of_a_write_holds_no_batch(stage: Stage, tmp_path: Path) -> None:
-    devices = [*stage.devices(10_000), *stage.devices(10_000, "IOS")]
+    devices = [*stage.devices(6_000), *stage.devices(6_000, "IOS")]
     stage.simulators.set_mode("*", latency_ms=200)
     with host(tmp_path / "a") as vanishing, host(tmp_path / "b"):
         occurrence = under_way(stage)
