@@ -106,8 +106,9 @@ class ApnsPrepared:
         """The request for one device. Raises InvalidTarget."""
         if not _TOKEN.fullmatch(target.token):
             raise InvalidTarget("The stored token is not hexadecimal.")
-        lines = (*self.provider.auth_lines, *self.shared_lines, f"apns-id: {self._apns_id(target.registration_id)}")
-        return HttpRequest(key, self.provider.device_url + target.token, lines, self.payload)
+        own = (f"apns-id: {self._apns_id(target.registration_id)}",)
+        lines = self.provider.lines_for(self.shared_lines)
+        return HttpRequest(key, self.provider.device_url + target.token, lines, self.payload, own)
 
     def _apns_id(self, registration_id: int) -> str:
         """The same UUID (RFC 9562 version 8) whenever this occurrence is sent to this registration again."""
@@ -130,12 +131,14 @@ class ApnsProvider:
         # All apps of one team and key share the token: APNs counts its updates per key.
         self._kind = token_kind("apns", credential.team_id, credential.key_id)
         self._token: AccessToken | None = None
+        self._lines: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def authorize(self, *, refused: bool = False) -> None:
         """Have a provider token younger than 45 minutes; never a new one within 20 minutes, even when refused."""
         if refused or self._token is None or _age(self._token) >= _REISSUE_AT:
             self._token = self._store.renew(self._kind, lambda stored: self._mint_if_allowed(stored, refused))
             self.auth_lines = (f"authorization: bearer {self._token.value}",)
+            self._lines.clear()
 
     def prepare(self, notification: Notification, envelope: Envelope) -> Prepared:
         """Render once for a batch. Raises PayloadTooLarge."""
@@ -144,6 +147,7 @@ class ApnsProvider:
         if len(payload) > PAYLOAD_LIMIT:
             raise PayloadTooLarge(len(payload), PAYLOAD_LIMIT)
         lines = header_lines(notification, envelope, self._credential.topic)
+        self._lines.clear()
         seed = blake2b(f"{envelope.message_id} {envelope.occurrence_id} ".encode(), digest_size=16)
         return ApnsPrepared(self, payload, lines, seed)
 
@@ -154,6 +158,13 @@ class ApnsProvider:
     def lane_key(self, target: Target) -> str:
         """One app, one lane."""
         return ""
+
+    def lines_for(self, shared_lines: tuple[str, ...]) -> tuple[str, ...]:
+        """A batch's header lines with the provider token of now: the same tuple until the token changes."""
+        lines = self._lines.get(shared_lines)
+        if lines is None:
+            lines = self._lines[shared_lines] = (*self.auth_lines, *shared_lines)
+        return lines
 
     def _mint_if_allowed(self, stored: AccessToken | None, refused: bool) -> AccessToken:
         if stored is not None and _age(stored) < (_NEVER_WITHIN if refused else _REISSUE_AT):

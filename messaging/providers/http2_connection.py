@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from socket import socket
 
@@ -31,6 +31,31 @@ ALPN = "h2"
 _BUFFER_SIZE = 128 * 1024
 _RECORD_SIZE = 16 * 1024
 _UNLIMITED = 2**31
+
+
+class _Headers(Mapping[str, str]):
+    """An answer's header fields, decoded when asked for: of an accepted push at most one ever is."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> str:
+        wanted = name.encode()
+        for known, text in reversed(self._fields):
+            if known == wanted and not name.startswith(":"):
+                return text.decode("latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name.decode("latin-1") for name, _ in self._fields if name != b":status"))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 class Exchange:
@@ -57,7 +82,7 @@ class Exchange:
         self.begun = 0.0  #: when it was put on its stream
         self.refusals = 0
         self.status = 0
-        self.headers: Iterable[tuple[bytes, bytes]] = ()
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
         self.body = b""
         self.failure: TransportFailure | None = None
         self.detail = ""
@@ -72,9 +97,7 @@ class Exchange:
         key, elapsed_s = self.request.key, now - self.started
         if self.failure is not None:
             return HttpAnswer(key, failure=self.failure, detail=self.detail, elapsed_s=elapsed_s)
-        headers = {name.decode("latin-1"): text.decode("latin-1") for name, text in self.headers}
-        del headers[":status"]
-        return HttpAnswer(key, self.status, headers, self.body, elapsed_s=elapsed_s)
+        return HttpAnswer(key, self.status, _Headers(self.headers), self.body, elapsed_s=elapsed_s)
 
 
 class Phase(Enum):

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from math import inf
 from urllib.parse import urlsplit
+from weakref import finalize
 
 import ngh2
 
@@ -51,8 +52,10 @@ class _Origin:
         path = request.url[len(self.name) :].encode() or b"/"
         fields: list[ngh2.Header] = [*self._pseudo, (b":path", path), *shared]
         fields.append((b"content-length", b"%d" % len(request.body)))
-        # In the table these would push out what is shared.
-        fields += [ngh2.NeverIndexedHeader(*_field(line)) for line in request.own_headers]
+        for line in request.own_headers:
+            name, _, text = line.partition(": ")
+            # In the table it would push out what is shared.
+            fields.append(ngh2.NeverIndexedHeader(name.encode(), text.encode()))
         return fields
 
     @property
@@ -92,6 +95,8 @@ class Http2Transport:
         self._epoll = select.epoll()
         self._tls: ssl.SSLContext | None = None
         self._expire_at = inf  # no deadline is earlier
+        # A process that ends, or forgets a transport, leaves no sockets open.
+        self._closer = finalize(self, _close, self._parties, self._epoll)
 
     @property
     def in_flight(self) -> int:
@@ -127,13 +132,10 @@ class Http2Transport:
 
     def close(self) -> None:
         """Close every connection; requests in flight get no answer."""
-        for _, party, _ in self._parties.values():
-            party.close()
-        self._parties.clear()
+        self._closer()
         self._origins.clear()
         self._open.clear()
         self._answers.clear()
-        self._epoll.close()
 
     def _new_origin(self, name: str) -> _Origin | None:
         try:
@@ -217,8 +219,10 @@ class Http2Transport:
     def _settle(self, origin: _Origin, connection: Http2Connection) -> None:
         """Act upon what became of a connection and its requests."""
         if connection.ended:
+            now = time.monotonic()
             for exchange in connection.ended:
-                self._finish(exchange)
+                del self._open[exchange]
+                self._answers.append(exchange.answer(now))
             connection.ended.clear()
         if connection.refused:
             for exchange in connection.refused:
@@ -321,9 +325,16 @@ class Http2Transport:
             self._epoll.unregister(fd)
 
 
+def _close(parties: dict[int, tuple[_Origin, Http2Connection | Dial, int]], epoll: select.epoll) -> None:
+    for _, party, _ in parties.values():
+        party.close()
+    parties.clear()
+    epoll.close()
+
+
 def _field(line: str) -> tuple[bytes, bytes]:
-    name, _, text = line.partition(":")
-    return name.lower().encode(), text.strip().encode()
+    name, _, text = line.partition(": ")
+    return name.lower().encode(), text.encode()
 
 
 def _new_context(rules: TransportRules) -> ssl.SSLContext:

@@ -19,6 +19,7 @@ from messaging.providers.credentials import (
     WebPushCredential,
     WnsCredential,
 )
+from messaging.providers.http2_transport import Http2Transport
 from messaging.providers.notifications import (
     AndroidNotification,
     IosNotification,
@@ -81,7 +82,7 @@ def preview_payload(push_service: PushService, notification: Notification, envel
 def _make_fcm(source: Mapping[str, Any], endpoints: ProviderEndpoints, store: TokenStore) -> Provider:
     return fcm.FcmProvider(
         FcmCredential.from_json(source),
-        CurlTransport(endpoints.rules()),
+        Http2Transport(endpoints.rules()),
         store,
         base_url=endpoints.fcm_url,
         token_url=endpoints.google_token_url,
@@ -92,7 +93,7 @@ def _make_fcm(source: Mapping[str, Any], endpoints: ProviderEndpoints, store: To
 def _make_apns(source: Mapping[str, Any], endpoints: ProviderEndpoints, store: TokenStore) -> Provider:
     credential = ApnsCredential.from_json(source)
     base_url = endpoints.apns_url if credential.environment == "production" else endpoints.apns_sandbox_url
-    return apns.ApnsProvider(credential, CurlTransport(endpoints.rules(warm_up=True)), store, base_url=base_url)
+    return apns.ApnsProvider(credential, Http2Transport(endpoints.rules(warm_up=True)), store, base_url=base_url)
 
 
 def _make_wns(source: Mapping[str, Any], endpoints: ProviderEndpoints, store: TokenStore) -> Provider:

@@ -45,8 +45,9 @@ def answer(status: int, body: object = b"", **headers: str) -> HttpAnswer:
 
 def header_map(request: HttpRequest) -> dict[str, str]:
     """The request's header lines as a dict; they must be printable ASCII."""
-    assert all(line.isascii() and line.isprintable() for line in request.headers)
-    return dict(line.split(": ", 1) for line in request.headers)
+    lines = (*request.headers, *request.own_headers)
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    return dict(line.split(": ", 1) for line in lines)
 
 
 @cache
