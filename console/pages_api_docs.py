@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pprint import pformat
 from typing import Any
 
+from django.utils.html import format_html, format_html_join
+
 Json = Mapping[str, Any]
 
 #: how `messaging/client.py` makes the call; without an entry the page shows plain Python
@@ -109,7 +111,7 @@ def _operation(document: Json, method: str, path: str, operation: Json) -> Opera
         method=method,
         path=path,
         summary=operation["summary"],
-        description=operation.get("description", ""),
+        description=_with_code(operation.get("description", "")),
         parameters=[_field(found, found["name"], found.get("required", False)) for found in _parameters(operation)],
         body=_fields(document, _content(operation.get("requestBody", {})).get("schema")),
         answer_type="" if success is None else _type(success),
@@ -154,7 +156,15 @@ def _field(told: Json, name: str, is_required: bool) -> FieldView:
     )
     if "enum" in schema:
         limits.append(" | ".join(str(value) for value in schema["enum"] if value is not None))
-    return FieldView(name, _type(schema), is_required, told["description"], ", ".join(limits))
+    return FieldView(name, _type(schema), is_required, _with_code(told["description"]), ", ".join(limits))
+
+
+def _with_code(text: str) -> str:
+    """What stands between backticks is code, in the document (CommonMark) and on the page."""
+    pieces = enumerate(text.split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", piece) if n % 2 else piece,) for n, piece in pieces)
+    )
 
 
 def _type(schema: Json) -> str:

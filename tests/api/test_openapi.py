@@ -126,6 +126,13 @@ def test_the_page_shows_every_call_in_three_languages(document: Any, client: Cli
     assert all(code in html for code in ("5003", "5007", "5030", "8000"))
 
 
+def test_the_page_shows_code_as_code(client: Client, db: None) -> None:
+    html = client.get("/api/docs").content.decode()
+
+    assert "<code>android-*</code>" in html
+    assert "`android" not in html
+
+
 def test_the_page_needs_no_other_host(client: Client, db: None) -> None:
     response = client.get("/api/docs")
 
