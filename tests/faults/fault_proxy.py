@@ -23,6 +23,7 @@ class FaultProxy:
         self._target = target
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -45,13 +46,15 @@ class FaultProxy:
 
     def serve(self) -> None:
         """Listen on a free port, in a thread that ends with the process."""
-        threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True).start()
+        self._thread.start()
         self.port = self._in_loop(self._listen())
 
     def end(self) -> None:
         """Cut everything and stop listening."""
         self._in_loop(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
 
     def _in_loop(self, work: Coroutine[None, None, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
