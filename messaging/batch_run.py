@@ -27,6 +27,8 @@ class BatchRun:
     def __init__(self, batch: ClaimedBatch, sender: Sender, targets: Iterable[Target], guard: DropGuard) -> None:
         self.batch = batch
         self.sender = sender
+        self.provider: Provider = sender.provider
+        self.authorization = 0  #: generation of the access token its requests carry
         self.unsent: deque[Target] = deque(targets)
         self.on_wire = 0
         self.is_stopped = False  #: nothing more is sent; what is unsent goes back
@@ -37,11 +39,6 @@ class BatchRun:
         self._accepted = 0
         self._expires_at = time.monotonic() + (math.inf if batch.life_s is None else batch.life_s)
         self.begun_through = batch.begun  #: requests may leave up to this registration id (in doubt: skip)
-
-    @property
-    def provider(self) -> Provider:
-        """Who sends."""
-        return self.sender.provider
 
     @property
     def unwritten(self) -> int:

@@ -86,6 +86,7 @@ class Drain:
             rescue.keep_answers(self._runs, self._on_wire, until=self._stop_at + _PATIENCE_S)
             raise
         self._counter.flush()
+        self._watch.note_answers(at_once=True)
 
     # planning and claiming
 
@@ -157,13 +158,11 @@ class Drain:
         begun = [] if batch.may_resend else [pk for pk in ids if pk <= batch.begun]
         fresh = set(ids).difference(begun)
         targets = batches.targets(batch, list(fresh))
-        run = BatchRun(batch, sender, targets, self._watch.guard_of(sender.provider))
+        run = self._watch.open(batch, sender, targets)
         for pk in begun:
             run.finish(Result(pk, DeliveryOutcome.UNKNOWN, "Interrupted"))
         for missing in fresh.difference(target.registration_id for target in targets):
             run.finish(Result(missing, DeliveryOutcome.UNREGISTERED))
-        self._watch.look_at(run)
-        self._runs.append(run)
 
     def _close_unsent(self, batch: batches.ClaimedBatch, results: list[Result]) -> None:
         self._counter.record([feedback.Progress(batch=batch, results=results, is_finished=True)])
@@ -197,7 +196,7 @@ class Drain:
         except CannotPersonalise as error:
             run.finish(Result(target.registration_id, DeliveryOutcome.NOT_SENDABLE, error.reason, detail=str(error)))
             return
-        self._on_wire[key] = OnWire(run, target, self._watch.authorization_of(run.provider))
+        self._on_wire[key] = OnWire(run, target, run.authorization)
         run.on_wire += 1
         run.provider.transport.submit(request)
 
@@ -272,6 +271,7 @@ class Drain:
         self._heed_time(time.monotonic())
         self._heed_people()
         self._watch.heed_closed_lanes()
+        self._watch.note_answers()
 
     def _heed_time(self, now: float) -> None:
         if now >= self._stop_at + _PATIENCE_S:

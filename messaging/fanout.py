@@ -29,6 +29,8 @@ def plan_next_page() -> bool:
 
     One locked transaction, safe to be interrupted at any point: whoever comes next goes on from there.
     """
+    if not _is_any_open():
+        return False
     with transaction.atomic():
         occurrence = (
             Occurrence.objects.select_for_update(skip_locked=True, of=("self",))
@@ -44,6 +46,16 @@ def plan_next_page() -> bool:
     if is_last:
         closing.close_if_finished(occurrence.pk)
     return True
+
+
+def _is_any_open() -> bool:
+    """Asked twenty times a second by every drain: the query below costs ten times as much to build as to run."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM messaging_occurrence WHERE state = 'planning' AND closed_at IS NULL)"
+        )
+        (is_open,) = cursor.fetchone()
+    return bool(is_open)
 
 
 def plan_devices(occurrence: Occurrence, ids: Mapping[PushService, Sequence[int]]) -> None:

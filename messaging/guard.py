@@ -26,6 +26,8 @@ class DropGuard:
     answers: int = 0
     suspects: int = 0
     unanswered: int = 0  #: in a row
+    has_accepted: bool = False  #: since it was last noted, as the next one
+    last_failure: str = ""
 
     def count(self, *, suspect: bool, unanswered: bool = False) -> None:
         """Take note of one answer, or of its lack."""

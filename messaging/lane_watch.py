@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 from messaging import lanes, pacing
 from messaging.batch_run import BatchRun, OnWire
+from messaging.batches import ClaimedBatch
 from messaging.guard import DropGuard
 from messaging.providers.base import (
     CredentialFault,
@@ -16,6 +18,7 @@ from messaging.providers.base import (
     PushOutcome,
     Target,
 )
+from messaging.senders import Sender
 from messaging.window import Window
 
 logger = logging.getLogger(__name__)
@@ -36,21 +39,20 @@ class LaneWatch:
         self._window = window
         self._guards: dict[Provider, DropGuard] = {}
         self._authorizations: dict[Provider, int] = {}
-        self._noted: dict[tuple[Provider, str], float] = {}
+        self._applications: dict[Provider, int] = {}
+        self._noted_at = time.monotonic()
         self._blocked: dict[tuple[Provider, str], float] = {}  #: lane and origin; until, on the monotonic clock
 
-    def guard_of(self, provider: Provider) -> DropGuard:
-        """The count of doubtful refusals of one lane in this drain."""
-        return self._guards.setdefault(provider, DropGuard())
-
-    def authorization_of(self, provider: Provider) -> int:
-        """Generation of the access token that requests carry now."""
-        return self._authorizations.get(provider, 0)
-
-    def look_at(self, run: BatchRun) -> None:
-        """Remember which single origins of the run's lane must wait."""
-        for origin, lane in lanes.statuses(run.batch.application_pk, run.batch.push_service).items():
-            self._blocked[run.provider, origin] = time.monotonic() + lane.wait_s
+    def open(self, batch: ClaimedBatch, sender: Sender, targets: Iterable[Target]) -> BatchRun:
+        """A run that knows what is known of its lane; `runs` has it from now on."""
+        provider = sender.provider
+        self._applications[provider] = batch.application_pk
+        run = BatchRun(batch, sender, targets, self._guards.setdefault(provider, DropGuard()))
+        run.authorization = self._authorizations.get(provider, 0)
+        for origin, lane in lanes.statuses(batch.application_pk, batch.push_service).items():
+            self._blocked[provider, origin] = time.monotonic() + lane.wait_s
+        self._runs.append(run)
+        return run
 
     def origin_wait_s(self, run: BatchRun, target: Target) -> float:
         """Seconds until the device's own push server takes requests again; 0 when it does now."""
@@ -64,17 +66,17 @@ class LaneWatch:
         run, guard = sent.run, sent.run.guard
         guard.count(suspect=outcome.is_suspicious, unanswered=outcome.kind is OutcomeKind.IN_DOUBT)
         if outcome.kind is OutcomeKind.ACCEPTED:
-            if sent.authorization == self.authorization_of(run.provider):
+            guard.has_accepted = True
+            if sent.authorization == run.authorization:
                 self._window.prove(run)
             run.settle(sent.target, outcome)
-            self._note(run, accepted=True)
         elif outcome.kind is OutcomeKind.REAUTH:
             self._reauthorize(sent, outcome)
         elif outcome.kind is OutcomeKind.PAUSE:
             self._pause(sent, outcome)
         else:
+            guard.last_failure = outcome.reason
             run.settle(sent.target, outcome)
-            self._note(run, failure=outcome.reason)
             if outcome.whole_lane or guard.is_silent:
                 self._throttle(run, sent.target, outcome)
         if guard.has_tripped and self._guards.get(run.provider) is guard:
@@ -89,19 +91,22 @@ class LaneWatch:
             if (run.batch.application_pk, run.batch.push_service) in closed:
                 run.is_stopped = True
 
-    def _note(self, run: BatchRun, *, accepted: bool = False, failure: str = "") -> None:
+    def note_answers(self, *, at_once: bool = False) -> None:
+        """Write down that lanes work, and that they fail, every few seconds or at once."""
         now = time.monotonic()
-        key = (run.provider, "accepted" if accepted else "failed")
-        if now - self._noted.get(key, -60.0) >= _NOTE_EVERY_S:
-            self._noted[key] = now
-            lanes.note_answers(run.batch.application_pk, run.batch.push_service, accepted=accepted, failure=failure)
+        if not at_once and now - self._noted_at < _NOTE_EVERY_S:
+            return
+        self._noted_at = now
+        for provider, guard in self._guards.items():
+            accepted, failure = guard.has_accepted, guard.last_failure
+            guard.has_accepted, guard.last_failure = False, ""
+            lanes.note_answers(self._applications[provider], provider.push_service, accepted=accepted, failure=failure)
 
     def _reauthorize(self, sent: OnWire, outcome: PushOutcome) -> None:
         """Renew the access token once; requests that carried the old one are simply sent again."""
         run, provider = sent.run, sent.run.provider
-        generation = self.authorization_of(provider)
-        if sent.authorization == generation:
-            if generation >= 1:
+        if sent.authorization == run.authorization:
+            if run.authorization >= 1:
                 self._pause(sent, outcome)
                 return
             try:
@@ -109,9 +114,15 @@ class LaneWatch:
             except (CredentialFault, ProviderUnavailable) as fault:
                 self._stop_lane(run, str(fault), pause=isinstance(fault, CredentialFault))
             else:
-                self._authorizations[provider] = generation + 1
-                self._window.doubt(provider)
+                self._renew(provider, run.authorization + 1)
         run.unsent.appendleft(sent.target)
+
+    def _renew(self, provider: Provider, authorization: int) -> None:
+        self._authorizations[provider] = authorization
+        for run in self._runs:
+            if run.provider is provider:
+                run.authorization = authorization
+        self._window.doubt(provider)
 
     def _pause(self, sent: OnWire, outcome: PushOutcome) -> None:
         """Stop the lane. The device has no outcome, so it stays pending with the rest of its batch."""
@@ -120,7 +131,7 @@ class LaneWatch:
         if run.is_stopped:
             return  # by the first of many equal answers
         logger.warning("lane paused: %s %s", run.batch.push_service.label, outcome.reason)
-        self._note(run, failure=outcome.reason)
+        run.guard.last_failure = outcome.reason
         words = f"{run.batch.push_service.label} refused the credential: {outcome.reason}"
         self._stop_lane(run, f"{words}. {outcome.detail}".strip(), pause=True)
 
@@ -136,6 +147,7 @@ class LaneWatch:
             self._halt(run.provider)
 
     def _trip(self, run: BatchRun, outcome: PushOutcome) -> None:
+        self.note_answers(at_once=True)
         del self._guards[run.provider]  # whoever opens the lane again begins a new count
         self._stop_lane(
             run,
