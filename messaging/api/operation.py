@@ -75,7 +75,7 @@ class Operation:
     never_succeeds: bool = False
     errors: Errors = ()
     is_once: bool = False  #: takes an Idempotency-Key
-    takes_user_token: bool = False
+    takes_user_token: bool = True  #: a dead one is refused
 
     @property
     def all_errors(self) -> Errors:

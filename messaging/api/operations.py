@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from devices import errors as general
@@ -29,6 +30,10 @@ from messaging.api.shapes import (
     TemplateBody,
 )
 from messaging.realtime.errors import InvalidSelector
+
+_DEVICE_ID = {"deviceId": ("The app's own id.", DEVICE)}
+_MESSAGE_ID = {"name": ("Id of the message.", MESSAGE_ID)}
+_CHANNEL = {"channel": (RESERVED, CHANNEL)}
 
 _ANSWERED_ID = {"name": "$response.body#/messageId"}
 _OF_MESSAGE = (Link("getMessageStatus", _ANSWERED_ID), Link("cancel", _ANSWERED_ID))
@@ -66,7 +71,6 @@ _REGISTER = Operation(
         general.InvalidChannelName,
         general.PermissionMissing,
     ),
-    takes_user_token=True,
 )
 _GET_REGISTRATIONS = Operation(
     method="get",
@@ -75,10 +79,9 @@ _GET_REGISTRATIONS = Operation(
     tag="Devices",
     summary="Read the registration of a device",
     description="A list with one object.",
-    parameters={"deviceId": ("The app's own id.", DEVICE)},
+    parameters=_DEVICE_ID,
     answer=list[RegistrationAnswer],
     errors=(general.UnknownDevice, general.PermissionMissing),
-    takes_user_token=True,
 )
 _UNREGISTER = Operation(
     method="delete",
@@ -86,21 +89,15 @@ _UNREGISTER = Operation(
     operation_id="unregisterDevice",
     tag="Devices",
     summary="Unregister a device",
-    parameters={"deviceId": ("The app's own id.", DEVICE)},
+    parameters=_DEVICE_ID,
     answer=UnregisteredAnswer,
     errors=(general.UnknownDeviceToCancel, general.PermissionMissing),
-    takes_user_token=True,
 )
-_UNREGISTER_ALIAS = Operation(
-    method="delete",
+_UNREGISTER_ALIAS = replace(
+    _UNREGISTER,
     path="/messaging/registration/{deviceId}",
     operation_id="unregisterDeviceAlias",
-    tag="Devices",
     summary="Unregister a device (spelling of an older example)",
-    parameters={"deviceId": ("The app's own id.", DEVICE)},
-    answer=UnregisteredAnswer,
-    errors=(general.UnknownDeviceToCancel, general.PermissionMissing),
-    takes_user_token=True,
 )
 _PUBLISH = Operation(
     method="post",
@@ -127,7 +124,6 @@ _PUBLISH = Operation(
     links=_OF_MESSAGE,
     errors=PUBLISH_ERRORS,
     is_once=True,
-    takes_user_token=True,
 )
 _STATUS = Operation(
     method="get",
@@ -136,10 +132,9 @@ _STATUS = Operation(
     tag="Messages",
     summary="Ask what became of a message",
     description="An id nobody gave out is no error: its status is UNKNOWN.",
-    parameters={"name": ("Id of the message.", MESSAGE_ID)},
+    parameters=_MESSAGE_ID,
     answer=MessageStatusAnswer,
     errors=(general.PermissionMissing,),
-    takes_user_token=True,
 )
 _CANCEL = Operation(
     method="delete",
@@ -148,10 +143,9 @@ _CANCEL = Operation(
     tag="Messages",
     summary="Cancel a message",
     description="What is being sent stops within two seconds.",
-    parameters={"name": ("Id of the message.", MESSAGE_ID)},
+    parameters=_MESSAGE_ID,
     answer=MessageStatusAnswer,
     errors=(errors.CannotCancel, errors.PublishForbidden),
-    takes_user_token=True,
 )
 _DELETE_CHANNEL = Operation(
     method="delete",
@@ -159,9 +153,8 @@ _DELETE_CHANNEL = Operation(
     operation_id="deleteChannel",
     tag="Messages",
     summary="Delete a channel",
-    parameters={"channel": (RESERVED, CHANNEL)},
+    parameters=_CHANNEL,
     errors=(general.UnknownChannel, general.InvalidChannelName, errors.PublishForbidden),
-    takes_user_token=True,
 )
 _PUSH = Operation(
     method="post",
@@ -177,7 +170,6 @@ _PUSH = Operation(
     links=_OF_MESSAGE,
     errors=(errors.UnknownPushTemplate, *PUBLISH_ERRORS),
     is_once=True,
-    takes_user_token=True,
 )
 _TEMPLATES = Operation(
     method="get",
@@ -189,7 +181,6 @@ _TEMPLATES = Operation(
     parameters={"os": ("Operating system; letter case is free.", OS)},
     answer=dict[str, dict[str, Any]],
     errors=(general.InvalidProperty, general.PermissionMissing),
-    takes_user_token=True,
 )
 _IOS_TEMPLATES = Operation(
     method="get",
@@ -199,7 +190,6 @@ _IOS_TEMPLATES = Operation(
     summary="Read the templates for iOS",
     answer=dict[str, dict[str, Any]],
     errors=(general.PermissionMissing,),
-    takes_user_token=True,
 )
 _SUBSCRIBE = Operation(
     method="post",
@@ -207,13 +197,12 @@ _SUBSCRIBE = Operation(
     operation_id="subscribe",
     tag="Polling",
     summary="Subscribe to a channel by polling",
-    parameters={"channel": (RESERVED, CHANNEL)},
+    parameters=_CHANNEL,
     bodies=(SubscribeBody,),
     examples={"All messages": {}, "Some messages": {"selector": "importance = 'high'"}},
     answer=SubscribedAnswer,
     links=_OF_SUBSCRIPTION,
     errors=(general.PermissionMissing, general.InvalidChannelName, InvalidSelector),
-    takes_user_token=True,
 )
 _POLL = Operation(
     method="get",
@@ -223,12 +212,11 @@ _POLL = Operation(
     summary="Read what was published since the last time",
     description="Messages of the last 60 seconds, each once.",
     parameters={
-        "channel": (RESERVED, CHANNEL),
+        **_CHANNEL,
         "subscriptionId": ("What subscribing answered.", {"type": "string", "format": "uuid"}),
     },
     answer=PolledAnswer,
     errors=(general.PermissionMissing, errors.UnknownSubscription, general.InvalidChannelName),
-    takes_user_token=True,
 )
 _LOGIN = Operation(
     method="post",
@@ -248,6 +236,7 @@ _LOGIN = Operation(
         general.TooManyLogins,
         general.UserDisabled,
     ),
+    takes_user_token=False,
 )
 _REGISTER_USER = Operation(
     method="post",
@@ -259,6 +248,7 @@ _REGISTER_USER = Operation(
     examples={"By e-mail": {"email": "kim@example.org", "password": "a long password", "city": "Lyon"}},
     answer=UserAnswer,
     errors=(general.MissingIdentity, general.EmptyLogin, general.IdentityTaken, general.PermissionMissing),
+    takes_user_token=False,
 )
 _GUEST = Operation(
     method="post",
@@ -269,6 +259,7 @@ _GUEST = Operation(
     answer=UserAnswer,
     links=_OF_TOKEN,
     errors=(general.PermissionMissing,),
+    takes_user_token=False,
 )
 _LOGOUT = Operation(
     method="get",
@@ -277,7 +268,6 @@ _LOGOUT = Operation(
     tag="Users",
     summary="Log out",
     errors=(general.NobodyLoggedIn,),
-    takes_user_token=True,
 )
 _IS_VALID = Operation(
     method="get",
@@ -287,6 +277,7 @@ _IS_VALID = Operation(
     summary="Ask whether a token is alive",
     parameters={"token": ("A user-token.", {"type": "string", "minLength": 1})},
     answer=bool,
+    takes_user_token=False,
 )
 _INFO = Operation(
     method="get",
@@ -295,7 +286,6 @@ _INFO = Operation(
     tag="Real time",
     summary="Read where live subscribers connect",
     answer=InfoAnswer,
-    takes_user_token=True,
 )
 _LOOKUP = Operation(
     method="get",
@@ -304,7 +294,6 @@ _LOOKUP = Operation(
     tag="Real time",
     summary="Read where live subscribers connect, for older SDKs",
     answer=str,
-    takes_user_token=True,
 )
 _EMAIL = Operation(
     method="post",
@@ -314,6 +303,7 @@ _EMAIL = Operation(
     summary="Not supported: always refused",
     never_succeeds=True,
     errors=(errors.NotSupported,),
+    takes_user_token=False,
 )
 _EMAIL_TEMPLATE = Operation(
     method="post",
@@ -324,6 +314,7 @@ _EMAIL_TEMPLATE = Operation(
     bodies=(EmailTemplateBody,),
     never_succeeds=True,
     errors=(errors.UnknownEmailTemplate,),
+    takes_user_token=False,
 )
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -75,7 +75,7 @@ class PublishBody(msgspec.Struct, rename="camel"):
     segment_query: Annotated[
         str | None,
         described(
-            "Where clause over columns, channels and attributes of registrations; narrows the rest.",
+            "Where clause over columns, channels and attributes of registrations and their users; narrows the rest.",
             "operatingSystemName = 'IOS'",
             format="segment-query",
         ),
