@@ -10,6 +10,7 @@ import select
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from socket import socket
 
@@ -116,7 +117,7 @@ class Http2Connection:
     def __init__(self, connected: socket, context: ssl.SSLContext, host: str, rules: TransportRules) -> None:
         self.fd = connected.fileno()
         self.phase = Phase.SECURING
-        self.ended: list[Exchange] = []  #: answered, failed, or `refused`; the owner takes them out
+        self.ended: list[Exchange] = []  #: answered or failed; the owner empties both lists
         self.refused: list[Exchange] = []  #: not processed by the server, or never written: may be sent again
         self.failure = TransportFailure.NOT_SENT  #: why a connection never opened
         self.detail = ""
@@ -191,14 +192,12 @@ class Http2Connection:
         del self._streams[exchange.stream_id]
         exchange.fail(self._failure_of(exchange), detail)
         self.ended.append(exchange)
-        try:
-            self._h2.reset_stream(exchange.stream_id, ngh2.ErrorCode.CANCEL)
-            if self._heard_at < exchange.begun and not self.is_silent:
-                # Perhaps only this answer is late, perhaps the other end is gone without a word: a PING tells.
-                self.is_silent = True
+        self._reset(exchange)
+        if self._heard_at < exchange.begun and not self.is_silent:
+            # Perhaps only this answer is late, perhaps the other end is gone without a word: a PING tells.
+            self.is_silent = True
+            with suppress(ngh2.NGH2Error):
                 self._h2.ping()
-        except ngh2.NGH2Error as error:
-            self.lose(str(error))
 
     def receive(self) -> None:
         """Take in all that has arrived."""
@@ -355,9 +354,14 @@ class Http2Connection:
         """The verdict stands in the status and the first bytes."""
         exchange.body = exchange.body[:BODY_LIMIT]
         del self._streams[exchange.stream_id]
-        self._h2.reset_stream(exchange.stream_id, ngh2.ErrorCode.CANCEL)
+        self._reset(exchange)
         self._is_warm = True
         self.ended.append(exchange)
+
+    def _reset(self, exchange: Exchange) -> None:
+        # nghttp2 refuses once the connection failed, which ends the stream as well.
+        with suppress(ngh2.NGH2Error):
+            self._h2.reset_stream(exchange.stream_id, ngh2.ErrorCode.CANCEL)
 
     def _heed(self, event: Event) -> None:
         if isinstance(event, SettingsReceived):

@@ -76,7 +76,7 @@ class _Origin:
         usable = [connection for connection in self.connections if connection.is_usable]
         return (
             self.dial is None
-            and now >= self.no_dial_before
+            and (now >= self.no_dial_before or not usable)
             and len(usable) < rules.max_connections
             and len(self.connections) < 2 * rules.max_connections
             and not any(connection.is_opening for connection in usable)

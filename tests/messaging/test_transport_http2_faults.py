@@ -62,6 +62,18 @@ def test_a_broken_frame_ends_the_connection_and_its_requests_are_in_doubt(
     assert server.connections == 2
 
 
+def test_a_broken_frame_behind_a_huge_answer_leaves_its_verdict(server: H2Server, transport: Http2Transport) -> None:
+    def answer_then_break(request: Request) -> None:
+        request.answer(410, b"x" * 9000)
+        request.connection.transport.write(FRAMES["a frame too large"])
+
+    server.behaviour = answer_then_break
+
+    answer = post(transport, server.url, "/")[0]
+
+    assert (answer.status, answer.failure) == (410, None)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
