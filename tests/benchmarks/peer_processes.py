@@ -45,7 +45,7 @@ PEERS = (
         name="@parse/node-apn 8.1.0",
         command=("node", "node_apn.js"),
         service=PushService.APNS,
-        devices=10_000,
+        devices=50_000,
     ),
     Peer(
         name="django-push-notifications 3.3.0 (aioapns 3.3.1)",
@@ -77,6 +77,12 @@ PEERS = (
 def install_peers() -> None:
     """At the versions of their lock files; nothing to do the next time."""
     subprocess.run([_FOLDER / "install.sh"], check=True)
+
+
+def node_version() -> str:
+    """As in `24.19.0`: the one of the virtual environment, which runs the peers from npm."""
+    answer = subprocess.run([_VENV / "bin/node", "--version"], capture_output=True, text=True, check=True)
+    return answer.stdout.strip().removeprefix("v")
 
 
 def cost_of_peer(peer: Peer, tokens: Sequence[str], provider: StandIn) -> PeerCost:

@@ -8,7 +8,7 @@ from devices.push_services import PushService
 from messaging.simulators.accounts import demo_token
 from tests.benchmarks.clarion_processes import application_with_credentials, running_sender, send_to_all
 from tests.benchmarks.measurements import Cost, cost_of
-from tests.benchmarks.peer_processes import PEERS, WARM_UP, Peer, PeerCost, cost_of_peer, install_peers
+from tests.benchmarks.peer_processes import PEERS, WARM_UP, Peer, PeerCost, cost_of_peer, install_peers, node_version
 from tests.benchmarks.populations import populate
 from tests.benchmarks.provider_stand_in import StandIn
 from tests.benchmarks.report import Report
@@ -32,6 +32,7 @@ django-push-notifications sends in slices of 500, and its Web Push one after the
 def test_peers(service: PushService, provider: StandIn, report: Report) -> None:
     report.describe_database()
     install_peers()
+    report.versions["Node.js"] = node_version()
     peers = [peer for peer in PEERS if peer.service is service]
     devices = max(peer.devices for peer in peers)
     ours = _our_cost(service, devices, provider)
