@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from devices import api_keys
@@ -210,3 +212,14 @@ def test_a_client_that_sends_rubbish_is_cut_off_alone(live: Live) -> None:
     rude.wait_until_closed()
     live.publish("hello")
     assert polite.next_content()["message"] == "hello"
+
+
+@pytest.mark.parametrize("spelling", [str.lower, str.upper])
+def test_the_application_id_is_taken_in_any_letter_case(live: Live, spelling: Callable[[str], str]) -> None:
+    client = LiveClient(live.stack.socket_url, spelling(live.application_id), live.account.key)
+    live.open_clients.append(client)
+    client.subscribe("MESSAGES")
+
+    live.publish("hello")
+
+    assert client.next_content()["message"] == "hello"
