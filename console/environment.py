@@ -147,7 +147,7 @@ def database_from_url(url: str) -> dict[str, object]:
         raise ConfigurationError("DATABASE_URL must end with the name of a database, as in postgresql://host/clarion.")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "devices.postgresql",
         "NAME": name,
         "USER": unquote(parts.username or "") or options.pop("user", ""),
         "PASSWORD": unquote(parts.password or "") or options.pop("password", ""),

@@ -83,7 +83,7 @@ class ServerAddress:
     def django_settings(self) -> dict[str, str]:
         """The address as an entry of Django's DATABASES."""
         return {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": "devices.postgresql",
             "NAME": self.database,
             "USER": self.user,
             "HOST": self.socket_dir,
