@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import cast
 
 import pytest
 
@@ -11,14 +12,14 @@ from messaging.batch_run import BatchRun
 from messaging.batches import ClaimedBatch
 from messaging.guard import DropGuard
 from messaging.models import DeliveryOutcome
-from messaging.providers.base import OutcomeKind, PushOutcome, Target
+from messaging.providers.base import OutcomeKind, Prepared, Provider, PushOutcome, Target
 from messaging.senders import Sender
 
 ACCEPTED = PushOutcome(kind=OutcomeKind.ACCEPTED)
 REFUSED = PushOutcome(kind=OutcomeKind.FAIL_MESSAGE, reason="TooBig", http_status=413)
 LATER = PushOutcome(kind=OutcomeKind.RETRY, reason="INTERNAL", http_status=500, retry_after_s=10.0)
 SUSPECT = PushOutcome(kind=OutcomeKind.SUSPECT, reason="BadDeviceToken", http_status=400)
-NO_SENDER: Sender = None  # type: ignore[assignment]  # nothing here sends
+NO_SENDER = Sender(cast(Provider, None), cast(Prepared, None))  # nothing here sends
 
 
 def a_run(devices: int = 10, *, life_s: float | None = None, guard: DropGuard | None = None) -> BatchRun:
