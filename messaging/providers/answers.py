@@ -96,6 +96,8 @@ def text_of(parsed: Mapping[str, Any], name: str) -> str:
 
 def printable(text: str, limit: int) -> str:
     """At most `limit` characters, none of which can change how a page or a log reads (control, bidi, surrogates)."""
+    if not text:  # most are: three are asked about for every accepted push
+        return ""
     text = text[:limit]
     if not text.isprintable():
         text = "".join(character if character.isprintable() else " " for character in text)
