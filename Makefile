@@ -40,7 +40,7 @@ bench: .venv/dev-ready
 	$(PYTEST) -m benchmark -s tests/benchmarks
 
 test-faults: .venv/dev-ready
-	$(PYTEST) -m fault tests/faults
+	$(PYTEST) -m fault tests/faults tests/messaging
 
 .venv/bin/uv:
 	.ci/venv.sh
