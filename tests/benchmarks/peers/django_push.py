@@ -65,7 +65,8 @@ def configure(job: dict[str, Any], folder: Path) -> None:
 
 
 def apns(job: dict[str, Any]) -> Callable[[range], tuple[int, int]]:
-    """Slices by APNs; every answer is the word Success, anything else raises."""
+    """Slices by APNs. A call of which a part failed raises, with the reasons of those as a list of words."""
+    from push_notifications.exceptions import APNSError
     from push_notifications.models import APNSDevice
 
     tls = aioapns.connection.APNsTLSClientProtocol
@@ -75,11 +76,13 @@ def apns(job: dict[str, Any]) -> Callable[[range], tuple[int, int]]:
     pks = _stored(APNSDevice, [{"registration_id": token} for token in job["devices"]])
 
     def send_slice(pks: list[int]) -> tuple[int, int]:
-        (answers,) = APNSDevice.objects.filter(pk__in=pks).send_message(
-            {"title": job["title"], "body": job["text"]}, badge=1
-        )
-        accepted = sum(answer == "Success" for answer in answers.values())
-        return accepted, len(pks) - accepted
+        alert = {"title": job["title"], "body": job["text"]}
+        try:
+            APNSDevice.objects.filter(pk__in=pks).send_message(alert, badge=1)
+        except APNSError as error:
+            failed = str(error).count(",") + 1
+            return len(pks) - failed, failed
+        return len(pks), 0
 
     return functools.partial(_in_slices, pks, send_slice)
 
