@@ -25,7 +25,7 @@ loaded and {WARM_UP} requests made before (2,000 at ours). Ours is sender + Post
 outcome: each device has a row of its own in the end. The peers answer with totals and lists in memory and store
 nothing; django-push-notifications reads its devices from SQLite. Failed: the provider refuses nothing, but aioapns
 gives up after a second. Times: how much more CPU than ours, and how many times our rate. node-apn sends 1,000 a call,
-web-push has 100 requests at once, django-push-notifications sends in slices of 500, and its Web Push one after the other."""
+web-push has 100 requests at once, django-push-notifications sends slices of 500, its Web Push one by one."""
 
 
 @pytest.mark.parametrize("service", [PushService.APNS, PushService.FCM, PushService.WEBPUSH])
