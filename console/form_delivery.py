@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from console.form_fields import PlainText
+from console.form_fields import LongSelect, PlainText
 from console.wall_clock import Moment, RepeatedHour, SkippedHour, moment_at, zone_names
 from messaging.models import InDoubtPolicy
 from messaging.publishing import PublishRequest
@@ -40,7 +40,11 @@ class DeliveryForm(forms.Form):
     """The part of the compose form that says when and how; `delivery_values` are fields of a `PublishRequest`."""
 
     zone = forms.ChoiceField(
-        choices=lambda: [(name, name) for name in zone_names()], initial="UTC", required=False, label="Time zone"
+        choices=lambda: [(name, name) for name in zone_names()],
+        initial="UTC",
+        required=False,
+        label="Time zone",
+        widget=LongSelect,
     )
     repeat = forms.ChoiceField(
         choices=[

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.forms.utils import flatatt
 from django.utils.datastructures import MultiValueDict
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from devices.push_services import Os
 from messaging import rendering
@@ -63,6 +66,20 @@ class PlainText(forms.CharField):
         if _CONTROL & set(text):
             raise forms.ValidationError("Holds a control character, which no push service takes.")
         return text
+
+
+class LongSelect(forms.Select):
+    """A select of many plain names. Django draws each option by a template of its own: 600 time zones took 40 ms."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """The element, its options escaped."""
+        options = format_html_join(
+            "",
+            '<option value="{}"{}>{}</option>',
+            ((choice, mark_safe(" selected") if choice == value else "", label) for choice, label in self.choices),
+        )
+        html_attrs = flatatt(self.build_attrs(self.attrs, {"name": name, **(attrs or {})}))
+        return format_html("<select{}>{}</select>", html_attrs, options)
 
 
 class HeaderRowsWidget(forms.Widget):
