@@ -26,6 +26,8 @@ _HANGS_AFTER = timedelta(seconds=15)
 #: starting takes a few seconds on a busy machine
 _GRACE_S = 30.0
 _STOP_S = 10.0
+#: a drain hears of its end within a second, and an answer takes a few at most; whoever hangs is not waited for longer
+_FINISH_S = 5.0
 
 
 class Watchdog:
@@ -82,10 +84,18 @@ class Watchdog:
                 self._restart()
 
     def _restart(self) -> None:
+        self._let_finish()
         self._cluster.kill_group()
         time.sleep(0.5)
         owners.lapse_leases_of_group(self.group)
         self._start()
+
+    def _let_finish(self) -> None:
+        """Workers outlive the rest of their cluster: let them write what they hold, or it would be sent again."""
+        heartbeat.request_stop(self.group)
+        give_up_at = time.monotonic() + _FINISH_S
+        while owners.are_working(self.group) and time.monotonic() < give_up_at:
+            time.sleep(0.2)
 
     def _stop(self) -> None:
         try:

@@ -83,10 +83,19 @@ class Drain:
                 self._receive()
                 self._write_due()
         except (InterfaceError, OperationalError):
-            rescue.keep_answers(self._runs, self._on_wire, until=self._stop_at + _PATIENCE_S)
+            rescue.keep_answers(self._runs, self._on_wire, self._sign_of_life, until=self._stop_at + _PATIENCE_S)
             raise
         self._counter.flush()
         self._watch.note_answers(at_once=True)
+
+    def stop(self) -> None:
+        """Finish what is on the wire and give the rest back; safe to call from a signal handler."""
+        self._stop_at = min(self._stop_at, time.monotonic())
+
+    def _sign_of_life(self) -> None:
+        batches.extend_leases(self._owner)
+        if self._group:
+            heartbeat.seen(self._group)
 
     # planning and claiming
 

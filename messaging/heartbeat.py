@@ -27,9 +27,8 @@ def new_name(kind: str) -> str:
 def announce(name: str, *, kind: str, workers: int = 0) -> None:
     """Enter a group, or record that it is still there; forget those silent for a day."""
     WorkerGroup.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
-    WorkerGroup.objects.update_or_create(
-        name=name, defaults={"kind": kind, "workers": workers, "host": socket.gethostname(), "seen_at": Now()}
-    )
+    known = {"kind": kind, "workers": workers, "host": socket.gethostname(), "is_stopping": False, "seen_at": Now()}
+    WorkerGroup.objects.update_or_create(name=name, defaults=known)
 
 
 def seen(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from datetime import timedelta
 
 from django.conf import settings
@@ -15,9 +16,22 @@ from messaging.polling import forget_unused
 
 
 def drain() -> None:
-    """Plan and send what is open, for up to 20 seconds."""
+    """Plan and send what is open, for up to 20 seconds; a SIGTERM lets it write what it holds, then ends the worker."""
     _stop_if_orphaned()
-    Drain().run()
+    work = Drain()
+    terminated = threading.Event()
+
+    def stop(*_: object) -> None:
+        terminated.set()
+        work.stop()
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        work.run()
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    if terminated.is_set():
+        raise SystemExit
 
 
 def beat(worker_group: str) -> None:

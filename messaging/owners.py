@@ -31,6 +31,11 @@ def lapse_leases_of_dead(group: str) -> None:
     _lapse([owner for owner in _holders(group) if not _is_running(int(owner.split("/")[-2]))])
 
 
+def are_working(group: str) -> bool:
+    """Whether a living process of the group holds anything."""
+    return any(_is_running(int(owner.split("/")[-2])) for owner in _holders(group))
+
+
 def _holders(group: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(

@@ -7,7 +7,7 @@ Without it every request on the wire, and every answer not yet written, would be
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import InterfaceError, OperationalError, connection
@@ -35,8 +35,14 @@ def progress_of(runs: Sequence[BatchRun]) -> Iterator[list[Progress]]:
         raise
 
 
-def keep_answers(runs: Sequence[BatchRun], on_wire: dict[int, OnWire], *, until: float) -> None:
-    """Take the answers that are due, then write everything and give the batches back; up to `until`, monotonic."""
+def keep_answers(
+    runs: Sequence[BatchRun], on_wire: dict[int, OnWire], sign_of_life: Callable[[], None], *, until: float
+) -> None:
+    """Take the answers that are due, then write everything and give the batches back; up to `until`, monotonic.
+
+    `sign_of_life` is given at every try: on a full disk it can be written where outcomes cannot, and without it the
+    watchdog would kill the worker just when there is space again.
+    """
     for run in runs:
         run.is_stopped = True
     while on_wire and time.monotonic() < until:
@@ -47,6 +53,7 @@ def keep_answers(runs: Sequence[BatchRun], on_wire: dict[int, OnWire], *, until:
     while time.monotonic() < until:
         connection.close()
         try:
+            sign_of_life()
             for entry in progress:
                 _leave_out_written(entry)
             feedback.record(progress)
