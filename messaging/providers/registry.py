@@ -19,6 +19,7 @@ from messaging.providers.credentials import (
     WebPushCredential,
     WnsCredential,
 )
+from messaging.providers.curl_transport import CurlTransport
 from messaging.providers.http2_transport import Http2Transport
 from messaging.providers.notifications import (
     AndroidNotification,
@@ -28,7 +29,6 @@ from messaging.providers.notifications import (
     WindowsKind,
     WindowsNotification,
 )
-from messaging.providers.transport import CurlTransport
 from messaging.providers.transport_rules import TransportRules
 
 _JSON = "application/json"

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from messaging.providers.answers import body_excerpt, json_object, parse_retry_after, printable, text_of
 from messaging.providers.base import CredentialFault, HttpAnswer, HttpRequest, ProviderUnavailable, TransportFailure
 from messaging.providers.credentials import AccessToken
-from messaging.providers.transport import CurlTransport
+from messaging.providers.curl_transport import CurlTransport
 from messaging.providers.transport_rules import TransportRules
 
 _HEADERS = ("content-type: application/x-www-form-urlencoded",)

@@ -10,8 +10,8 @@ import pytest
 from h2.errors import ErrorCodes
 
 from messaging.providers.base import HttpRequest, Transport, TransportFailure
+from messaging.providers.curl_transport import CurlTransport
 from messaging.providers.http2_transport import Http2Transport
-from messaging.providers.transport import CurlTransport
 from messaging.providers.transport_rules import BODY_LIMIT, TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200, make_certificate
 from tests.messaging.transport_parts import HEADERS, post, wait

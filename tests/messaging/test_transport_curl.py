@@ -4,7 +4,7 @@ import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from messaging.providers.transport import CurlTransport
+from messaging.providers.curl_transport import CurlTransport
 from messaging.providers.transport_rules import TransportRules
 from tests.messaging.h2_server import Certificate
 from tests.messaging.transport_parts import post

@@ -17,7 +17,7 @@ from typing import Any
 import pycurl
 
 from messaging.providers.base import HttpAnswer, HttpRequest
-from messaging.providers.transport_failures import classify_failure, is_refused
+from messaging.providers.curl_failures import classify_failure, is_refused
 from messaging.providers.transport_rules import (
     BODY_LIMIT,
     IDLE_CONNECTION_S,
