@@ -264,13 +264,12 @@ def request_of(message: Message) -> PublishRequest:
     )
 
 
-def series_of(message: Message) -> Series | None:
-    """The firings of a repeated message; None when it fires once."""
+def series_of(message: Message, first_due: datetime | None = None) -> Series | None:
+    """The firings of a repeated message; None when it fires once. `first_due`: of the first one, where it is known."""
     if message.repeat_every is None and not message.cron:
         return None
-    first = message.occurrences.get(n=1, retry_no=0).due_at
     return Series(
-        first=first,
+        first=first_due or message.occurrences.get(n=1, retry_no=0).due_at,
         every=message.repeat_every,
         cron=message.cron,
         zone=message.cron_zone or "UTC",
