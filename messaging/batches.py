@@ -46,13 +46,15 @@ class ClaimedBatch:
     limits: tuple[pacing.Limit, ...] = ()  #: how fast its requests may leave; most have no limit
 
 
-# A lane that is throttled or paused keeps its batches waiting without slowing the others.
+# A lane that is throttled or paused keeps its batches waiting without slowing the others. What is cancelled or expired
+# waits for nothing: no request of it leaves, and its devices are to have their outcome.
 _OPEN = """
     FROM messaging_batch b
     JOIN messaging_occurrence o ON o.id = b.occurrence_id
     JOIN messaging_message m ON m.id = o.message_id
-    WHERE b.state <> 'done' AND b.due_at <= now() AND (b.state = 'waiting' OR b.lease_until < now())
-      AND (o.state = 'cancelled' OR (o.paused_at IS NULL AND NOT EXISTS (
+    WHERE b.state <> 'done' AND (b.state = 'waiting' OR b.lease_until < now())
+      AND (o.state = 'cancelled' OR o.due_at + m.ttl <= now()
+           OR (b.due_at <= now() AND o.paused_at IS NULL AND NOT EXISTS (
           SELECT 1 FROM messaging_lane l
           WHERE l.application_id = m.application_id AND l.push_service = b.push_service AND l.origin = ''
             AND (l.state = 'paused' OR (l.state = 'throttled' AND l.throttled_until > now())))))
@@ -64,7 +66,7 @@ WITH taken AS (
            m.requests_per_second, extract(epoch FROM o.due_at + m.ttl - now())::float AS life_s
     {_OPEN}
       AND (m.application_id, b.push_service::text) NOT IN (SELECT * FROM unnest(%s::bigint[], %s::text[]))
-      AND o.id <> ALL(%s)
+      AND o.id <> ALL(%s) AND b.id <> ALL(%s)
     ORDER BY b.turn, b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED
 ), started AS (
     UPDATE messaging_occurrence o SET first_request_at = now()
@@ -83,16 +85,21 @@ RETURNING b.id, b.occurrence_id, taken.application_id, b.push_service, b.registr
 
 
 def claim(
-    owner: str, passing_over: Collection[tuple[int, PushService]] = (), slow: Collection[int] = ()
+    owner: str,
+    *,
+    passing_over: Collection[tuple[int, PushService]] = (),
+    slow: Collection[int] = (),
+    in_hand: Collection[int] = (),
 ) -> ClaimedBatch | None:
     """The batch whose turn it is, now leased to `owner`; None when there is none to send.
 
     `passing_over`: application and push service of the lanes its owner could not send through now; `slow`: occurrences
-    of which it has more than their message's own limit lets out.
+    of which it has more than their message's own limit lets out; `in_hand`: batches it holds, though it may have stood
+    still for longer than their leases.
     """
     applications, services = [pk for pk, _ in passing_over], [service.value for _, service in passing_over]
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [applications, services, list(slow), owner, LEASE_S])
+        cursor.execute(_CLAIM, [applications, services, list(slow), list(in_hand), owner, LEASE_S])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -141,13 +148,18 @@ def targets(batch: ClaimedBatch, registration_ids: Sequence[int]) -> list[Target
         return [Target(registration_id, token) for registration_id, token in cursor.fetchall()]
 
 
-def note_begun(batch: ClaimedBatch, registration_id: int) -> None:
-    """Record, before they leave, that requests go out to devices up to this id: who takes over must not repeat them."""
+def note_begun(batch: ClaimedBatch, registration_id: int) -> bool:
+    """Record, before they leave, that requests go out to devices up to this id: who takes over must not repeat them.
+
+    False: the batch has been taken over, and none of them may leave.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE messaging_batch SET begun = greatest(begun, %s) WHERE id = %s AND attempt = %s",
+            "UPDATE messaging_batch SET begun = greatest(begun, %s) WHERE id = %s AND attempt = %s "
+            "AND state = 'sending'",
             [registration_id, batch.pk, batch.attempt],
         )
+        return bool(cursor.rowcount)
 
 
 def release(batch: ClaimedBatch) -> None:

@@ -122,7 +122,8 @@ class Drain:
             full = [run.batch for run in self._runs if run.unsent]
             slow = {batch.occurrence_id for batch in full if self._pacer.is_slow_message(batch.limits)}
             held = {(batch.application_pk, batch.push_service) for batch in full if batch.occurrence_id not in slow}
-            batch = batches.claim(self._owner, passing_over=held, slow=slow)
+            in_hand = [run.batch.pk for run in self._runs]
+            batch = batches.claim(self._owner, passing_over=held, slow=slow, in_hand=in_hand)
             if batch is None:
                 self._claim_at = time.monotonic() + _CLAIM_EVERY_S
                 break
@@ -183,8 +184,9 @@ class Drain:
         self._window.divide()
         for run in self._runs:
             allowed = self._pacer.allowed(run.batch.limits, self._window.allowance(run))
-            if not run.batch.may_resend and allowed > 0:
-                self._announce(run, allowed)
+            if not run.batch.may_resend and allowed > 0 and not self._announce(run, allowed):
+                run.is_stopped = True  # taken over: who has it now sends to these
+                continue
             on_wire = run.on_wire
             for _ in range(min(allowed, len(run.unsent))):
                 if _clock() - self._tended_at > _SURE_FOR_S:
@@ -209,12 +211,15 @@ class Drain:
         run.on_wire += 1
         run.provider.transport.submit(request)
 
-    def _announce(self, run: BatchRun, count: int) -> None:
-        """For a message that must not be doubled: record whom requests go to before they leave, a hundred ahead."""
-        if run.unsent[min(len(run.unsent), count) - 1].registration_id > run.begun_through:
-            ahead = run.unsent[min(len(run.unsent), count + FLUSH_AT) - 1].registration_id
-            batches.note_begun(run.batch, ahead)
-            run.begun_through = ahead
+    def _announce(self, run: BatchRun, count: int) -> bool:
+        """For a message that must not be doubled: record whom requests go to before they leave, a hundred ahead.
+
+        False: the batch is no longer ours.
+        """
+        if run.unsent[min(len(run.unsent), count) - 1].registration_id <= run.begun_through:
+            return True
+        run.begun_through = run.unsent[min(len(run.unsent), count + FLUSH_AT) - 1].registration_id
+        return batches.note_begun(run.batch, run.begun_through)
 
     # answers
 

@@ -66,3 +66,24 @@ def test_a_batch_for_later_waits(stage: Stage) -> None:
 
     assert batches.claim("me") is None
     assert batches.open_work(10) == 0
+
+
+def test_nobody_takes_what_he_has_in_hand_however_long_he_stood_still(stage: Stage) -> None:
+    occurrence = planned(stage)
+    first = batches.claim("me")
+    let_lease_lapse(occurrence)
+    assert first is not None
+
+    assert batches.claim("me", in_hand=[first.pk]) is None
+    assert batches.extend_leases("me") == {first.pk}  # it is his own again
+
+
+def test_who_lost_a_batch_hears_of_it_before_a_request_leaves(stage: Stage) -> None:
+    occurrence = planned(stage)
+    first = batches.claim("first")
+    assert first is not None and batches.note_begun(first, 1)
+    let_lease_lapse(occurrence)
+    batches.claim("second")
+
+    assert not batches.note_begun(first, 2)
+    assert Batch.objects.get().begun == 1

@@ -438,6 +438,20 @@ def test_a_drain_that_stood_still_doubles_no_more_than_it_had_on_the_wire(stage:
     assert check_books(occurrence).accepted == 1_500
 
 
+def test_a_drain_that_stood_still_starts_no_request_before_it_has_seen_its_leases(stage: Stage) -> None:
+    stage.devices(30)
+    occurrence = stage.start("ANDROID")
+    drain = Drain()
+    drain._tended_at -= 5.5  # as if all this time had passed without a round
+
+    drain._look_for_work()
+    drain._fill()
+    assert [run.on_wire for run in drain._runs] == [0]
+
+    drain.run()
+    assert ledger_of(fresh(occurrence)).accepted == 30
+
+
 def test_two_drains_share_a_campaign_without_a_duplicate(stage: Stage) -> None:
     devices = [*stage.devices(3_000), *stage.devices(1_500, "IOS")]
     stage.simulators.set_mode("*", latency_ms=300)

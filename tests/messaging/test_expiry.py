@@ -78,7 +78,6 @@ def test_what_a_throttled_lane_held_back_too_long_is_not_sent(stage: Stage) -> N
     assert (ledger.skipped, stage.requests()) == (3, [])
 
 
-@pytest.mark.xfail(strict=True, reason="a closed lane keeps batches from being claimed, the expired ones too")
 @pytest.mark.parametrize("state", [LaneState.PAUSED, LaneState.THROTTLED])
 def test_a_campaign_that_expires_behind_a_closed_lane_ends_by_itself(stage: Stage, state: str) -> None:
     stage.devices(3)
@@ -95,7 +94,6 @@ def test_a_campaign_that_expires_behind_a_closed_lane_ends_by_itself(stage: Stag
     assert (fresh(occurrence).closed_at is not None, stage.requests()) == (True, [])
 
 
-@pytest.mark.xfail(strict=True, reason="a paused campaign keeps its batches from being claimed, the expired ones too")
 def test_a_campaign_that_expires_while_it_is_paused_ends_by_itself(stage: Stage) -> None:
     stage.devices(3)
     occurrence = stage.start("ANDROID", ttl=MINUTE)
@@ -109,7 +107,6 @@ def test_a_campaign_that_expires_while_it_is_paused_ends_by_itself(stage: Stage)
     assert fresh(occurrence).closed_at is not None
 
 
-@pytest.mark.xfail(strict=True, reason="cancelled retries are claimed only when their wait is over")
 def test_a_message_cancelled_while_its_retries_wait_ends_at_once(stage: Stage) -> None:
     stage.devices(2, "IOS", "500")  # Apple asks to wait for 15 minutes
     occurrence = stage.start("IOS")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from messaging import batches, fanout
 from messaging.drain import Drain
 from messaging.ledger import deliveries_of
 from messaging.models import Batch, DeliveryOutcome, InDoubtPolicy
@@ -114,3 +115,22 @@ def test_a_batch_given_back_in_order_leaves_no_doubt_behind(stage: Stage) -> Non
 
     assert ledger.accepted == len(devices)
     assert stage.requests_by_token() == dict.fromkeys(tokens(devices), 1)
+
+
+def test_a_batch_taken_over_before_its_first_request_sends_none_of_a_message_that_must_not_be_doubled(
+    stage: Stage,
+) -> None:
+    stage.devices(3)
+    occurrence = stage.start("ANDROID", in_doubt=SKIP)
+    fanout.plan_next_page()
+    drain = Drain()
+    lost = batches.claim("whoever stood still")
+    assert lost is not None
+    drain._open(lost)
+    Batch.objects.update(attempt=lost.attempt + 1, owner="another")
+
+    drain._fill()
+    drain.run()
+
+    assert stage.requests() == []
+    assert check_books(occurrence).pending == 3
