@@ -36,22 +36,24 @@ def close_if_finished(occurrence_id: int) -> bool:
             row = cursor.fetchone()
         if row is None:
             return False
-        _settle_message(row[0], occurrence_id)
+        settle_message(row[0])
     return True
 
 
-def _settle_message(message_pk: int, occurrence_id: int) -> None:
-    """PUBLISHED once no firing is left, FAILED or CANCELLED when none of them reached anybody."""
+@transaction.atomic
+def settle_message(message_pk: int) -> None:
+    """PUBLISHED once no firing is left; when none reached anybody CANCELLED, if the last one sent was, or FAILED."""
     # Of firings that end at the same moment one must see that it is the last
     list(Message.objects.select_for_update(no_key=True).filter(pk=message_pk).values_list("pk"))
     if Occurrence.objects.filter(message=message_pk, closed_at=None).exists():
         return
     firings = Occurrence.objects.filter(message=message_pk)
     waiting = Message.objects.filter(pk=message_pk, status=MessageStatus.SCHEDULED)
+    last = firings.exclude(state=OccurrenceState.SKIPPED).order_by("closed_at", "pk").last()
     failed = firings.filter(failed__gt=0).order_by("closed_at").last()
     if firings.filter(accepted__gt=0).exists():
         waiting.update(status=MessageStatus.PUBLISHED)
-    elif firings.filter(pk=occurrence_id, state=OccurrenceState.CANCELLED).exists():
+    elif last is not None and last.state == OccurrenceState.CANCELLED:
         waiting.update(status=MessageStatus.CANCELLED)
     elif failed is not None:
         waiting.update(status=MessageStatus.FAILED, error_message=_main_reason(failed))

@@ -18,7 +18,7 @@ from messaging import closing, fanout, queue
 from messaging.errors import CannotControl, NothingToRetry
 from messaging.ledger import deliveries_of
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome, Message, MessageStatus, Occurrence, OccurrenceState
-from messaging.publishing import schedule_next
+from messaging.publishing import schedule_next, series_of
 
 #: ended without being accepted, and another try may help; a dead token comes back only with a new registration
 RETRYABLE = (frozenset(DeliveryOutcome) - SKIPPED_OUTCOMES - {DeliveryOutcome.ACCEPTED, DeliveryOutcome.GONE}) | {
@@ -63,7 +63,7 @@ def stop(occurrence: Occurrence) -> None:
         if stopped is None:
             raise CannotControl("Only a campaign that has not ended can be stopped.")
         if stopped.state == OccurrenceState.SCHEDULED:
-            schedule_next(stopped)
+            schedule_next(stopped, series_of(stopped.message))
         going_on.update(state=OccurrenceState.CANCELLED, paused_at=None)
         queue.ring_ticker()
     closing.close_if_finished(occurrence.pk)

@@ -277,9 +277,8 @@ def series_of(message: Message, first_due: datetime | None = None) -> Series | N
     )
 
 
-def schedule_next(occurrence: Occurrence) -> None:
+def schedule_next(occurrence: Occurrence, series: Series | None) -> None:
     """Store the firing that follows in its series, where there is one."""
-    series = series_of(occurrence.message)
     following = None if series is None else series.after(Firing(occurrence.n, occurrence.due_at))
     if following is not None:
         Occurrence.objects.create(message=occurrence.message, n=following.n, due_at=following.due_at)

@@ -139,7 +139,7 @@ def _judge(row: Any) -> tuple[Occurrence, str]:
     series = series_of(occurrence.message, row.first_due)
     if series is not None:
         occurrence = _newest_due(occurrence, series, row.now)
-        schedule_next(occurrence)
+        schedule_next(occurrence, series)
         if row.now - occurrence.due_at > MAX_LATENESS:
             reason = "missed"
         elif row.is_still_sending:

@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from messaging import database, queue, ticker
+from messaging.control import stop
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
 from messaging.publishing import cancel
 from messaging.ticker import claim_due, sweep
@@ -148,6 +149,37 @@ def test_a_series_whose_last_firing_was_skipped_ends_too(stage: Stage) -> None:
     sweep()
 
     assert message_of(occurrence).status == MessageStatus.PUBLISHED
+
+
+def ended_by_a_missed_firing(occurrence: Occurrence) -> Message:
+    """The message of a first firing that is over, when no ticker ran for the hour after the last one was due."""
+    turn_back(message_of(occurrence), timedelta(hours=2))
+    claim_due()
+    assert numbers(message_of(occurrence), OccurrenceState.SKIPPED) == [2]
+    sweep()
+    return message_of(occurrence)
+
+
+def test_a_series_that_reached_nobody_has_failed_although_its_last_firing_was_missed(stage: Stage) -> None:
+    stage.devices(1, "ANDROID", "dead")
+    expires = database.now() + timedelta(seconds=90)
+    occurrence = stage.start("ANDROID", repeat_every=MINUTE, repeat_expires_at=expires)
+    assert finish(occurrence).failed == 1
+
+    message = ended_by_a_missed_firing(occurrence)
+
+    assert (message.status, "FCM refused" in message.error_message) == (MessageStatus.FAILED, True)
+
+
+def test_a_series_stopped_before_it_reached_anybody_is_cancelled_although_its_last_firing_was_missed(
+    stage: Stage,
+) -> None:
+    stage.devices(1)
+    expires = database.now() + timedelta(seconds=90)
+    occurrence = stage.start("ANDROID", repeat_every=MINUTE, repeat_expires_at=expires)
+    stop(occurrence)
+
+    assert ended_by_a_missed_firing(occurrence).status == MessageStatus.CANCELLED
 
 
 def test_cancelling_a_series_stops_every_further_firing(stage: Stage) -> None:
