@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import connection
 
 from devices.models import Application
 from devices.push_services import PushService
@@ -66,15 +67,15 @@ def sender_for(batch: ClaimedBatch) -> Sender:
 
 def provider_for(application_pk: int, push_service: PushService) -> Provider:
     """This process's provider, rebuilt when the credential was changed. Raises CredentialFault."""
-    row = (
-        ProviderCredential.objects.select_related("application")
-        .filter(application=application_pk, push_service=push_service)
-        .first()
-    )
-    if row is None:
-        raise CredentialFault(f"No credential for {push_service.label} has been set.")
     version, provider = _providers.get((application_pk, push_service), (0, None))
-    if provider is None or version != row.version:
+    if provider is None or version != _credential_version(application_pk, push_service):
+        row = (
+            ProviderCredential.objects.select_related("application")
+            .filter(application=application_pk, push_service=push_service)
+            .first()
+        )
+        if row is None:
+            raise CredentialFault(f"No credential for {push_service.label} has been set.")
         if provider is not None:
             _retired.append(provider)
             _prepared.clear()
@@ -82,6 +83,17 @@ def provider_for(application_pk: int, push_service: PushService) -> Provider:
         _providers[application_pk, push_service] = (row.version, provider)
     _close_retired()
     return provider
+
+
+def _credential_version(application_pk: int, push_service: PushService) -> int | None:
+    """Asked for every batch: by the ORM it took a sixth of what a batch of one device costs."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT version FROM messaging_providercredential WHERE application_id = %s AND push_service = %s",
+            [application_pk, push_service.value],
+        )
+        row = cursor.fetchone()
+    return None if row is None else int(row[0])
 
 
 def _close_retired() -> None:
