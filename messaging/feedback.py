@@ -6,11 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from django.db import connection, transaction
 
 from devices.registration import GoneToken, disable_gone
+from messaging import database
 from messaging.batches import LEASE_S, ClaimedBatch
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome
 from messaging.verdicts import Result
@@ -109,7 +109,7 @@ def _counts(results: Sequence[Result]) -> tuple[int, int, int]:
 
 
 def _copy_results(progress: Iterable[Progress]) -> None:
-    now = datetime.now(UTC).isoformat()
+    now = database.now().isoformat()
     lines = [line for entry in progress for line in _lines(entry, now)]
     if not lines:
         return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from devices.models import DeviceRegistration
 from devices.registration import GoneToken
-from messaging import batches, fanout, feedback
+from messaging import batches, database, fanout, feedback
 from messaging.batches import ClaimedBatch
 from messaging.feedback import Postponed, Progress
 from messaging.ledger import deliveries_of
@@ -41,6 +41,16 @@ def test_results_and_counts_are_written_together(stage: Stage) -> None:
     row = Batch.objects.get()
     assert (row.state, row.targeted, row.accepted) == ("done", 10, 10)
     assert deliveries_of(row.occurrence).count() == 10
+
+
+def test_the_databases_clock_says_when_a_device_was_finished(stage: Stage) -> None:
+    batch = claimed(stage)
+
+    with transaction.atomic():
+        moment = database.now()  # in a transaction it stands still
+        feedback.record([accepted(batch)])
+
+    assert set(deliveries_of(Batch.objects.get().occurrence).values_list("finished_at", flat=True)) == {moment}
 
 
 def test_who_lost_the_batch_writes_nothing_and_deactivates_nobody(stage: Stage) -> None:
