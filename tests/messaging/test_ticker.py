@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import timedelta
 
+import psycopg
+from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -12,9 +15,16 @@ from messaging.control import stop
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
 from messaging.publishing import cancel
 from messaging.ticker import claim_due, sweep
-from tests.messaging.stage import Stage, finish, fresh, in_threads, message_of
+from tests.messaging.processes import command
+from tests.messaging.stage import Stage, finish, fresh, in_threads, message_of, wait_until
 
 MINUTE = timedelta(minutes=1)
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        return cursor.fetchone() is not None
 
 
 def turn_back(message: Message, by: timedelta) -> None:
@@ -239,3 +249,21 @@ def test_a_running_ticker_starts_a_message_at_once(stage: Stage) -> None:
 
     assert occurrence.claimed_at is not None
     assert occurrence.claimed_at - occurrence.due_at < timedelta(seconds=1)
+
+
+def test_what_a_ticker_was_claiming_when_it_was_stopped_is_claimed_by_another_within_seconds(stage: Stage) -> None:
+    message = message_of(stage.publish("ANDROID", repeat_every=MINUTE))
+    with psycopg.connect(**database.connection_parameters()) as reader:
+        reader.execute("LOCK TABLE messaging_occurrence IN SHARE MODE")  # rows can be locked, not written
+        with command("ticker") as stopped:
+            wait_until(waits_for_a_lock, 30, "the ticker to be in the middle of its claim")
+            stopped.send_signal(signal.SIGSTOP)
+            reader.rollback()
+
+            wait_until(lambda: claim_due() == 1, 10, "the firing to be free")
+
+            stopped.send_signal(signal.SIGCONT)
+            after = stage.publish("ANDROID")
+            wait_until(lambda: fresh(after).claimed_at is not None, 10, "the stopped ticker to go on")
+    assert numbers(message, OccurrenceState.PLANNING) == [1]
+    assert numbers(message, OccurrenceState.SCHEDULED) == [2]
