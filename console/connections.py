@@ -7,16 +7,28 @@ import socket
 import stat
 import struct
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
 _FDS = "/proc/self/fd"
-#: tcpi_last_data_sent of `struct tcp_info` (linux/tcp.h): eight bytes, nine 32-bit words, then milliseconds
-_LAST_DATA_SENT = struct.Struct("=44xI")
+#: tcpi_last_data_sent and tcpi_last_data_recv of `struct tcp_info` (linux/tcp.h), in milliseconds: eight bytes, nine
+#: 32-bit words, the one, another word, the other
+_LAST_DATA = struct.Struct("=44xI4xI")
 
 
-def shut_down_reading(address: str, port: int, *, silent_s: float) -> int:
-    """Stop to read from every connection of `address` to our `port` on which we sent nothing for so long; how many.
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Connections of `address` to our `port` on which we sent nothing for so long, and they nothing for that long."""
+
+    address: str
+    port: int
+    our_s: float
+    their_s: float = 0.0
+
+
+def shut_down_reading(silent: Silent) -> int:
+    """Stop to read from every such connection; how many.
 
     Which of them belongs to a request is not known. Those that wait between two requests close as they may at any time.
     """
@@ -24,17 +36,17 @@ def shut_down_reading(address: str, port: int, *, silent_s: float) -> int:
     with suppress(OSError):  # no descriptor left to look with: the next time
         for name in os.listdir(_FDS):
             with suppress(OSError, ValueError):  # closed meanwhile; no address of a client
-                found += _shut_down(int(name), address, port, silent_s)
+                found += _shut_down(int(name), silent)
     return found
 
 
-def _shut_down(descriptor: int, address: str, port: int, silent_s: float) -> bool:
+def _shut_down(descriptor: int, silent: Silent) -> bool:
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         return False
     with socket.socket(fileno=os.dup(descriptor)) as connection:
         if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
             return False
-        if not _is_between(connection, address, port) or _silent_s(connection) < silent_s:
+        if not _is_between(connection, silent.address, silent.port) or not _is_silent(connection, silent):
             return False
         connection.shutdown(socket.SHUT_RD)
         return True
@@ -46,7 +58,7 @@ def _is_between(connection: socket.socket, address: str, port: int) -> bool:
     return bool(ours[1] == port and ip_address(theirs[0]) == ip_address(address))
 
 
-def _silent_s(connection: socket.socket) -> float:
-    information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_SENT.size)
-    milliseconds: int = _LAST_DATA_SENT.unpack(information)[0]
-    return milliseconds / 1000
+def _is_silent(connection: socket.socket, silent: Silent) -> bool:
+    information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA.size)
+    ours_ms, theirs_ms = _LAST_DATA.unpack(information)
+    return bool(ours_ms >= silent.our_s * 1000 and theirs_ms >= silent.their_s * 1000)

@@ -3,7 +3,9 @@
 granian hands a request to a thread as soon as its headers are there; reading the body then waits in native code that
 knows no timeout, for as long as the client likes. So a watch notes who waits for whose body. A body, or each 64 KiB of
 it, has ten seconds; one, when its address or the whole process has too many late ones. Then the reading side of the
-connection is shut down: the thread goes on, the client is answered 408.
+connection is shut down: the thread goes on, the client is answered 408. Which connection it is, granian does not say.
+So one late body costs its address the connections that went silent, which spares an upload that is merely long; where
+it drips on, and where there are too many, all that wait for an answer.
 """
 
 from __future__ import annotations
@@ -13,19 +15,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from console.connections import shut_down_reading
+from console.connections import Silent, shut_down_reading
 
 ALLOWED_S = 10.0
 #: what is late from here on counts against its address, and goes at once where there is too much of it
 LATE_S = 1.0
 LATE_OF_ADDRESS = 4
 LATE_OF_PROCESS = 8
-#: an address that was cut off for too many gets this many bodies read at a time, for a while
+#: where an address has too many, what began a moment after them goes with them
+CROWD_S = 0.5
+#: an address that was cut off for too many gets this many bodies read at a time, for a while, each within LATE_S: two
+#: that drip would keep everybody else there out
 BOXED_BODIES = 2
 BOXED_S = 60.0
+#: for so long after its time those are spared that sent something just now
+SPARING_S = 1.0
+_JUST_NOW_S = 0.75
 _MOST_BOXED = 10_000
 _TICK_S = 0.25
 _CHUNK = 64 * 1024
@@ -68,22 +76,29 @@ class Watch:
             return True
         return sum(body.address == address for body in list(self.awaited.values())) < BOXED_BODIES
 
-    def overdue(self) -> dict[tuple[str, int], float]:
-        """Address and port of what has had its time, with the seconds of the shortest wait; marks them as cut."""
-        now = self.clock()
-        late = [body for body in list(self.awaited.values()) if now - body.since >= LATE_S]
-        of_address = Counter(body.address for body in late)
-        self._box([address for address, count in of_address.items() if count > LATE_OF_ADDRESS], now)
-        found: dict[tuple[str, int], float] = {}
-        for body in late:
-            is_too_many = len(late) > LATE_OF_PROCESS or of_address[body.address] > LATE_OF_ADDRESS
-            if is_too_many or now - body.since >= ALLOWED_S:
+    def overdue(self) -> list[Silent]:
+        """The connections of what has had its time, one for each address and port; marks the bodies as cut."""
+        now, bodies = self.clock(), list(self.awaited.values())
+        late = Counter(body.address for body in bodies if now - body.since >= LATE_S)
+        crowds = {address for address, count in late.items() if count > LATE_OF_ADDRESS}
+        self._box(crowds, now)
+        found: dict[tuple[str, int], Silent] = {}
+        for body in bodies:
+            is_crowd, waited_s = body.address in crowds, now - body.since
+            allowed_s = CROWD_S if is_crowd else self._allowed_s(body.address, late.total(), now)
+            if waited_s >= allowed_s:
                 body.is_cut = True
+                is_sparing = not is_crowd and waited_s < allowed_s + SPARING_S
+                silent = Silent(body.address, body.port, waited_s, _JUST_NOW_S if is_sparing else 0.0)
                 place = (body.address, body.port)
-                found[place] = min(now - body.since, found.get(place, ALLOWED_S))
-        return found
+                found[place] = _all_of(silent, found.get(place, silent))
+        return list(found.values())
 
-    def _box(self, addresses: list[str], now: float) -> None:
+    def _allowed_s(self, address: str, late: int, now: float) -> float:
+        is_boxed = self.boxed.get(address, 0.0) >= now
+        return LATE_S if is_boxed or late > LATE_OF_PROCESS else ALLOWED_S
+
+    def _box(self, addresses: Iterable[str], now: float) -> None:
         if len(self.boxed) > _MOST_BOXED:
             self.boxed.clear()
         self.boxed.update(dict.fromkeys(addresses, now + BOXED_S))
@@ -94,8 +109,13 @@ class Watch:
             time.sleep(_TICK_S)
             if not self.awaited:
                 continue
-            for (address, port), seconds in self.overdue().items():
-                shut_down_reading(address, port, silent_s=seconds - _TICK_S)
+            for silent in self.overdue():
+                shut_down_reading(replace(silent, our_s=silent.our_s - _TICK_S))
+
+
+def _all_of(one: Silent, other: Silent) -> Silent:
+    """What takes in both, of the same address and port."""
+    return replace(one, our_s=min(one.our_s, other.our_s), their_s=min(one.their_s, other.their_s))
 
 
 class GuardedBody:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from console.connections import Silent
 from console.slow_bodies import Awaited, Watch
 
 
@@ -35,7 +36,7 @@ def wait_for(watch: Watch, *addresses: str) -> None:
 
 def cut(watch: Watch) -> set[str]:
     """Addresses cut off now."""
-    return {address for address, _ in watch.overdue()}
+    return {silent.address for silent in watch.overdue()}
 
 
 def test_one_late_body_has_ten_seconds(watch: Watch, clock: Clock) -> None:
@@ -45,21 +46,31 @@ def test_one_late_body_has_ten_seconds(watch: Watch, clock: Clock) -> None:
 
     clock.now += 0.1
 
-    assert watch.overdue() == {("192.0.2.1", 8000): 10.0}
+    assert watch.overdue() == [Silent("192.0.2.1", 8000, our_s=10.0, their_s=0.75)]
     assert watch.awaited[0].is_cut
     assert watch.may_send("192.0.2.1")
+
+
+def test_who_drips_on_a_second_after_the_time_is_cut_with_all_of_the_address(watch: Watch, clock: Clock) -> None:
+    wait_for(watch, "192.0.2.1")
+    clock.now += 11.0
+
+    assert watch.overdue() == [Silent("192.0.2.1", 8000, our_s=11.0)]
 
 
 def test_five_late_bodies_of_an_address_are_cut_after_a_second_and_the_address_boxed(
     watch: Watch, clock: Clock
 ) -> None:
     wait_for(watch, *["192.0.2.1"] * 5, *["192.0.2.2"] * 3)
-    clock.now += 0.9
+    clock.now += 0.5
+    wait_for(watch, "192.0.2.1")
+    clock.now += 0.4
     assert cut(watch) == set()
 
     clock.now += 0.1
 
     assert cut(watch) == {"192.0.2.1"}
+    assert [body.is_cut for body in watch.awaited.values()] == [True] * 5 + [False] * 3 + [True]
     assert not watch.may_send("192.0.2.1")
     assert watch.may_send("192.0.2.2")
 
@@ -74,6 +85,8 @@ def test_a_boxed_address_has_two_bodies_read_and_is_free_after_a_minute(watch: W
     assert watch.may_send("192.0.2.1")
     wait_for(watch, "192.0.2.1")
     assert not watch.may_send("192.0.2.1")
+    clock.now += 1.0
+    assert watch.overdue() == [Silent("192.0.2.1", 8000, our_s=1.0, their_s=0.75)]
     clock.now += 60.1
     assert watch.may_send("192.0.2.1")
 

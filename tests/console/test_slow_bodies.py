@@ -171,6 +171,19 @@ def test_an_address_whose_bodies_dawdled_gets_few_at_a_time(single_web: Stack, a
     assert second.count(429) >= 6  # two are read, and as many more as came at the same instant
 
 
+def test_a_long_upload_is_spared_where_a_body_of_the_same_address_stops(single_web: Stack, account: ApiAccount) -> None:
+    body = json.dumps({"message": "m", "filler": "x" * 200_000}).encode()
+    with Sender(single_web) as stopped, Sender(single_web) as upload:
+        upload.send(path_of(account, "default"), f"Content-Length: {len(body)}")
+        stopped.send(path_of(account), "Content-Length: 300", b'{"deviceId":')
+        for start in range(0, len(body), len(body) // 60):
+            upload.socket.sendall(body[start : start + len(body) // 60])
+            time.sleep(0.2)
+
+        assert upload.answer()[0] == 200
+        assert stopped.answer()[0] == 408
+
+
 def test_a_form_of_the_console_that_dawdles_is_given_up_too(web: Stack) -> None:
     with Sender(web) as sender:
         head = "POST /login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
