@@ -131,7 +131,7 @@ class Http2Connection:
         self._is_warm = not rules.warm_up
         self._last_stream = self._last_written = 0
         self._unsent = b""
-        self._heard_at = time.monotonic()
+        self._made_at = self._heard_at = time.monotonic()
         self._buffer = memoryview(bytearray(_BUFFER_SIZE))
         self._secure()
         self.flush()
@@ -160,6 +160,11 @@ class Http2Connection:
     def mask(self) -> int:
         """What to watch `fd` for."""
         return select.EPOLLIN | select.EPOLLOUT if self._unsent else select.EPOLLIN
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the host was reached."""
+        return time.monotonic() - self._made_at
 
     @property
     def idle_s(self) -> float:

@@ -92,7 +92,12 @@ class Dial:
         while self._addresses:
             family, kind, protocol, _, address = self._addresses.pop(0)
             self._socket_name = f"{address[0]} port {address[1]}"
-            self._socket = socket.socket(family, kind, protocol)
+            try:
+                self._socket = socket.socket(family, kind, protocol)
+            except OSError as error:
+                # A kernel without IPv6 knows the addresses all the same; a process may have too many files open.
+                self._trouble = f"{error.strerror} for {self._socket_name}"
+                continue
             self._socket.setblocking(False)
             _tune(self._socket)
             code = self._socket.connect_ex(address)

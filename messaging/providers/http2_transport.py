@@ -71,6 +71,10 @@ class _Origin:
                 return exchange
         return None
 
+    def is_full(self, rules: TransportRules) -> bool:
+        """Whether a further connection has to wait until one of those that no longer take requests is gone."""
+        return len(self.connections) >= 2 * rules.max_connections
+
     def is_dial_due(self, rules: TransportRules, now: float) -> bool:
         """Whether what waits needs a connection more than there are or soon will be."""
         usable = [connection for connection in self.connections if connection.is_usable]
@@ -78,7 +82,7 @@ class _Origin:
             self.dial is None
             and (now >= self.no_dial_before or not usable)
             and len(usable) < rules.max_connections
-            and len(self.connections) < 2 * rules.max_connections
+            and not self.is_full(rules)
             and not any(connection.is_opening for connection in usable)
         )
 
@@ -176,6 +180,9 @@ class Http2Transport:
         connection.receive()
         if connection.idle_s > IDLE_CONNECTION_S:
             connection.lose("idle for too long")
+        elif connection.is_silent and origin.is_full(self._rules):
+            # A balancer keeps it open though nobody is behind it: no probe of TCP would ever end it.
+            connection.lose("not even a PING was answered")
         self._settle(origin, connection)
 
     # connections
@@ -195,6 +202,7 @@ class Http2Transport:
         try:
             connected = dial.advance(is_ready=is_ready)
         except DialFailed as failed:
+            dial.close()
             origin.dial = None
             self._dial_failed(origin, failed.failure, failed.detail)
             return
@@ -248,8 +256,8 @@ class Http2Transport:
         self._unwatch(connection.fd)
         connection.close()
         origin.connections.remove(connection)
-        # One that carried nothing would be dialled again and again in no time.
-        if not connection.was_used:
+        # One that carried nothing would be dialled again and again in no time; a spare one was only closed while idle.
+        if not connection.was_used and connection.age_s < self._rules.connect_timeout_s:
             self._dial_failed(origin, connection.failure, connection.detail)
 
     # events

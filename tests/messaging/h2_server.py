@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.number = self.server.count_connection()
+        self.server.opened.append(self)
         self.h2.initiate_connection()
         # In force for h2 only once the client has acknowledged it: until then it may not know.
         self.h2.update_settings(
@@ -187,6 +188,7 @@ class H2Server:
     is_hasty: bool = False  #: behave as soon as the headers are in, as nginx does where the body decides nothing
     protocols: tuple[str, ...] = ("h2",)  #: offered by ALPN
     requests: list[Request] = field(default_factory=list)
+    opened: list[Connection] = field(default_factory=list)  #: every one there was
     connections: int = 0
     most_streams: int = 0  #: open at once on one connection
     resets: list[int] = field(default_factory=list)  #: error codes of streams that clients ended

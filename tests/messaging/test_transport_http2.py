@@ -258,6 +258,38 @@ def test_a_connection_that_went_dead_without_a_word_is_not_used_again(
     assert server.connections == 2
 
 
+def test_connections_that_stay_dead_make_room_for_new_ones(
+    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+) -> None:
+    transport = open_http2(replace(rules, deadline_s=0.3))
+    for _ in range(4):
+        assert post(transport, server.url, "/before")[0].status == 200
+        in_servers_thread(server, lambda: server.opened[-1].transport.pause_reading())
+        assert post(transport, server.url, "/lost")[0].failure is TransportFailure.IN_DOUBT
+
+    assert post(transport, server.url, "/after")[0].status == 200
+    assert server.connections == 5
+
+
+def test_a_spare_connection_closed_while_idle_fails_nobody(
+    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+) -> None:
+    transport = open_http2(replace(rules, max_connections=2, streams_per_connection=1, deadline_s=1.0))
+    give_up_at = time.monotonic() + 5
+    # The second connection is asked for by what waits, and there only when nothing does any more.
+    while server.connections < 2 and time.monotonic() < give_up_at:
+        post(transport, server.url, *paths(2))
+    post(transport, server.url, *paths(1))
+    opened_at = time.monotonic()
+    while time.monotonic() < opened_at + 1.1:
+        post(transport, server.url, "/alone")
+    in_servers_thread(server, lambda: [connection.hang_up() for connection in server.opened])
+
+    answers = post(transport, server.url, *paths(4))
+
+    assert [answer.status for answer in answers.values()] == [200] * 4
+
+
 def test_a_slow_answer_does_not_cost_the_connection(
     server: H2Server, rules: TransportRules, open_http2: OpenTransport
 ) -> None:
