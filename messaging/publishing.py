@@ -279,9 +279,13 @@ def series_of(message: Message, first_due: datetime | None = None) -> Series | N
 
 def schedule_next(occurrence: Occurrence, series: Series | None) -> None:
     """Store the firing that follows in its series, where there is one."""
-    following = None if series is None else series.after(Firing(occurrence.n, occurrence.due_at))
-    if following is not None:
-        Occurrence.objects.create(message=occurrence.message, n=following.n, due_at=following.due_at)
+    Occurrence.objects.bulk_create([] if series is None else following(occurrence, series))
+
+
+def following(occurrence: Occurrence, series: Series) -> list[Occurrence]:
+    """The firing that follows, to be stored; none at the end of the series."""
+    firing = series.after(Firing(occurrence.n, occurrence.due_at))
+    return [] if firing is None else [Occurrence(message=occurrence.message, n=firing.n, due_at=firing.due_at)]
 
 
 def _first_due(request: PublishRequest, now: datetime) -> datetime:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from django.db.models.functions import Now
 
 from messaging import batches, closing, database, heartbeat, queue
 from messaging.models import Batch, BatchState, Message, MessageStatus, Occurrence, OccurrenceState
-from messaging.publishing import schedule_next, series_of
+from messaging.publishing import following, series_of
 from messaging.realtime import bus
 from messaging.schedule import Firing, Series
 
@@ -33,6 +34,15 @@ _CLAIM_LIMIT = 100
 #: a firing missed by more than this is recorded, not sent (reliability.md P8)
 MAX_LATENESS = timedelta(hours=1)
 _DATABASE_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A firing to start, or to skip for a reason, and the one of its series that follows."""
+
+    occurrence: Occurrence
+    skip_reason: str
+    upcoming: list[Occurrence]  #: one, or none at the end
 
 
 class Ticker:
@@ -94,16 +104,16 @@ def claim_due() -> int:
         return 0
     with transaction.atomic():
         database.hold_locks_briefly()
-        due = list(_due_and_free()[:_CLAIM_LIMIT])
-        starting: list[int] = []
-        skipped: dict[str, list[int]] = defaultdict(list)
-        for row in due:
-            occurrence, reason = _judge(row)
-            (skipped[reason] if reason else starting).append(occurrence.pk)
+        claims = [_judge(row) for row in _due_and_free()[:_CLAIM_LIMIT]]
+        Occurrence.objects.bulk_create(one for claim in claims for one in claim.upcoming)
+        by_reason: dict[str, list[int]] = defaultdict(list)
+        for claim in claims:
+            by_reason[claim.skip_reason].append(claim.occurrence.pk)
+        starting = by_reason.pop("", [])
         Occurrence.objects.filter(pk__in=starting).update(state=OccurrenceState.PLANNING, claimed_at=Now())
-        for reason, pks in skipped.items():
+        for reason, pks in by_reason.items():
             _skip(pks, reason)
-    return len(due)
+    return len(claims)
 
 
 def _is_any_due() -> bool:
@@ -132,21 +142,22 @@ def _due_and_free() -> QuerySet[Occurrence]:
     )
 
 
-def _judge(row: Any) -> tuple[Occurrence, str]:
-    """The firing to start, and why it is not started, if so; stores the one that follows. `row`: of the query above."""
+def _judge(row: Any) -> _Claim:
+    """What becomes of a row of the query above."""
     occurrence: Occurrence = row
+    upcoming: list[Occurrence] = []
     reason = ""
     series = series_of(occurrence.message, row.first_due)
     if series is not None:
         occurrence = _newest_due(occurrence, series, row.now)
-        schedule_next(occurrence, series)
+        upcoming = following(occurrence, series)
         if row.now - occurrence.due_at > MAX_LATENESS:
             reason = "missed"
         elif row.is_still_sending:
             reason = "overlap"
     if reason != "missed":  # live subscribers need not care that pushes of the last firing are still being sent
         bus.announce_due(occurrence.message, occurrence)
-    return occurrence, reason
+    return _Claim(occurrence, reason, upcoming)
 
 
 def _newest_due(occurrence: Occurrence, series: Series, now: datetime) -> Occurrence:
