@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from devices.api.shapes import ErrorAnswer
-from devices.errors import ApiError, ServiceUnavailable
+from devices.errors import ApiError, ServiceUnavailable, TooManyRequests
 from messaging.api.idempotent import HEADER, REPLAYED
 from messaging.api.operation import IDEMPOTENCY_KEY, Operation
 from messaging.api.operations import OPERATIONS
@@ -147,7 +147,7 @@ def _refusal(errors: list[type[ApiError]]) -> dict[str, Any]:
             }
         },
     }
-    if ServiceUnavailable in errors:
+    if ServiceUnavailable in errors or TooManyRequests in errors:
         told["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
     return told
 

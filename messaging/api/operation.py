@@ -22,6 +22,7 @@ _BODY: Errors = (
     general.PropertyTooLong,
     general.UnsupportedContentType,
     general.BodyTooLarge,
+    general.BodyTooSlow,
 )
 _USER: Errors = (general.DeadUserToken, general.UserDisabled)
 _ONCE: Errors = (errors.IdempotencyKeyReused, errors.IdempotencyKeyInUse, general.InvalidProperty)
@@ -88,6 +89,7 @@ class Operation:
             general.WrongApplicationInfo,
             general.NotFound,
             general.MethodNotAllowed,
+            general.TooManyRequests,
             general.InternalError,
             general.ServiceUnavailable,
         )

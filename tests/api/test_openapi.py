@@ -89,6 +89,20 @@ def test_refusals_of_publish_name_the_vendors_codes(document: Any) -> None:
     assert {2002, 3064, 5003, 5007, 5030, 8000} <= codes
 
 
+def test_every_call_says_that_it_may_be_one_too_many_and_how_long_to_wait(document: Any) -> None:
+    calls = [operation["responses"] for path in document["paths"].values() for operation in path.values()]
+
+    assert all("5906" in call["429"]["content"]["application/json"]["examples"] for call in calls)
+    assert all("Retry-After" in call[status]["headers"] for call in calls for status in ("429", "503"))
+
+
+def test_every_call_with_a_body_says_that_it_may_come_too_late(document: Any) -> None:
+    calls = [operation for path in document["paths"].values() for operation in path.values()]
+
+    assert {"requestBody" in call for call in calls} == {True, False}
+    assert all(("408" in call["responses"]) == ("requestBody" in call) for call in calls)
+
+
 def test_every_reference_leads_somewhere(document: Any) -> None:
     names = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
 
