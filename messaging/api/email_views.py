@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from devices.api_keys import Caller
-from devices.json_input import KIB, read_json_object
+from devices.json_input import KIB, read_json_object, to_struct
+from messaging.api.shapes import EmailTemplateBody
 from messaging.errors import NotSupported, UnknownEmailTemplate
 
 _MAX_BODY_BYTES = 256 * KIB
@@ -17,6 +18,6 @@ def send(caller: Caller, request: HttpRequest) -> None:
 
 
 def send_from_template(caller: Caller, request: HttpRequest) -> None:
-    """POST emailtemplate/send. Raises UnknownEmailTemplate (24002): no such template can exist."""
-    name = read_json_object(request, max_bytes=_MAX_BODY_BYTES).get("template-name")
-    raise UnknownEmailTemplate(f"Email Template with name '{str(name)[:255]}' doesn't exist.")
+    """POST emailtemplate/send. Raises InvalidProperty, UnknownEmailTemplate (24002): no such template can exist."""
+    asked = to_struct(read_json_object(request, max_bytes=_MAX_BODY_BYTES), EmailTemplateBody, {})
+    raise UnknownEmailTemplate(f"Email Template with name '{asked.template_name[:255]}' doesn't exist.")

@@ -126,7 +126,7 @@ class MessageStatusAnswer(msgspec.Struct, rename="camel"):
 class EmailTemplateBody(msgspec.Struct, rename="kebab"):
     """An e-mail from a template of the hosted original."""
 
-    template_name: Annotated[str | None, described("", "welcome")] = None
+    template_name: Annotated[str, described("", "welcome")]
 
 
 class SubscribedAnswer(msgspec.Struct, rename="camel"):

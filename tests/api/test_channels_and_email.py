@@ -65,3 +65,10 @@ def test_email_template_does_not_exist_in_the_vendors_words(api: Api) -> None:
         "message": "Email Template with name 'nonexistent-template' doesn't exist.",
         "errorData": {},
     }
+
+
+def test_an_email_without_a_template_is_told_so(api: Api) -> None:
+    status, answer = api.post("/emailtemplate/send", {"addresses": ["a@b.c"]})
+
+    assert (status, answer["code"]) == (400, 5901)
+    assert "template-name" in answer["message"]
