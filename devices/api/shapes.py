@@ -136,7 +136,7 @@ class UserAnswer(msgspec.Struct, rename="camel"):
     user_status: Annotated[str, described("", enum=["ENABLED", "GUEST"])]
     last_login: Annotated[int | None, described("Milliseconds since 1970, or null.")]
     created: int
-    updated: int
+    updated: Annotated[int | None, described("Milliseconds since 1970, or null before the first change.")]
     class_name: str = msgspec.field(name="___class", default="Users")
     user_token: Annotated[str | UnsetType, described("Only where somebody logs in.")] = msgspec.field(
         name="user-token", default=UNSET

@@ -77,5 +77,5 @@ def _user(user: AppUser) -> dict[str, object]:
         "userStatus": "GUEST" if is_guest else "ENABLED",
         "lastLogin": None if user.last_login_at is None else timestamps.to_wire(user.last_login_at),
         "created": timestamps.to_wire(user.created_at),
-        "updated": timestamps.to_wire(user.updated_at),
+        "updated": timestamps.to_wire(user.updated_at) if user.updated_at > user.created_at else None,
     }

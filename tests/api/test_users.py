@@ -52,6 +52,18 @@ def test_registered_user_comes_back_without_password(api: Api) -> None:
     assert "user-token" not in user
 
 
+def test_a_user_was_not_updated_before_the_first_change(api: Api) -> None:
+    _, user = api.post("/users/register", ACCOUNT)
+    assert user["updated"] is None
+    changed = AppUser.objects.get()
+    changed.name = "Anna"
+    changed.save()
+
+    _, user = api.post("/users/login", LOGIN)
+
+    assert user["updated"] > user["created"]
+
+
 def test_login_gives_the_user_and_a_token(api: Api) -> None:
     api.post("/users/register", ACCOUNT)
 
