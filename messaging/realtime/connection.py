@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
 
     def _take_text(self, event: TextMessage) -> None:
         self._text.append(event.data)
-        self._text_length += len(event.data)
+        self._text_length += len(event.data) + 1  # a piece without content takes room too
         if self._text_length > MAX_RECEIVED:
             self.close()
         elif event.message_finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 
 import pytest
@@ -49,3 +50,16 @@ def test_head_tells_the_length_that_get_would_have(live: Live) -> None:
     connection.close()
 
     assert lengths[0] == lengths[1] != "0"
+
+
+def test_a_message_in_endless_empty_pieces_is_cut_off(live: Live) -> None:
+    client = live.client()
+    begin, more = bytes((0x01, 0x80, 0, 0, 0, 0)), bytes((0x00, 0x80, 0, 0, 0, 0))
+
+    client.socket.sendall(begin)
+    with contextlib.suppress(ConnectionError):  # cut off before the last of them
+        for _ in range(101):
+            client.socket.sendall(more * 1000)
+
+    client.wait_until_closed()
+    assert not client.is_open
