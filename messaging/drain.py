@@ -38,7 +38,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_AFTER_S = 0.5
 _RUN_FOR_S = 20.0
-#: then answers are waited for, a little longer than a request may take; django-q2 kills a job after 40 s
+#: longer while a lane does not answer: its requests are waited for, and the others must not wait with them
+_RUN_LONGER_S = 10.0
+#: after the 20 s answers are waited for, a little longer than a request may take; django-q2 kills a job after 40 s
 _PATIENCE_S = 16.0
 _TEND_EVERY_S = 1.0
 #: after longer without a sign of life nothing leaves before the leases are seen to be still ours
@@ -70,6 +72,7 @@ class Drain:
         self._on_wire: dict[int, OnWire] = {}
         self._claim_at = self._plan_at = 0.0
         self._stop_at = time.monotonic() + _RUN_FOR_S
+        self._longest = _RUN_LONGER_S
         self._tended_at = _clock()
         self._pacer = pacing.Pacer()
         self._counter = metrics.OutcomeCounter()
@@ -91,6 +94,11 @@ class Drain:
     def stop(self) -> None:
         """Finish what is on the wire and give the rest back; safe to call from a signal handler."""
         self._stop_at = min(self._stop_at, time.monotonic())
+        self._longest = 0.0
+
+    def _is_over(self, now: float) -> bool:
+        """Whether nothing more is claimed or sent."""
+        return now >= self._stop_at + (self._longest if self._window.has_silent_lane else 0.0)
 
     def _sign_of_life(self) -> None:
         batches.extend_leases(self._owner)
@@ -107,7 +115,8 @@ class Drain:
 
     def _plan(self) -> bool:
         """Plan a page of a due occurrence, so that its first devices need not wait for a free worker."""
-        if not self._plan_at <= time.monotonic() < self._stop_at:
+        now = time.monotonic()
+        if now < self._plan_at or self._is_over(now):
             return False
         planned = fanout.plan_next_page()
         if planned:
@@ -134,8 +143,10 @@ class Drain:
 
     def _is_hungry(self) -> bool:
         """What is in hand has left as far as it may, and there is room."""
+        now = time.monotonic()
         return (
-            self._claim_at <= time.monotonic() < self._stop_at
+            self._claim_at <= now
+            and not self._is_over(now)
             and len(self._runs) < _MOST_BATCHES
             and self._window.room > 0
         )
@@ -281,7 +292,7 @@ class Drain:
         for run in self._runs:
             run.is_stopped |= run.batch.pk not in held
         if self._group and heartbeat.seen(self._group):
-            self._stop_at = min(self._stop_at, time.monotonic())
+            self.stop()
         self._heed_time(time.monotonic())
         self._heed_people()
         self._watch.heed_closed_lanes()
@@ -291,7 +302,7 @@ class Drain:
         if now >= self._stop_at + _PATIENCE_S:
             self._abandon()
         for run in self._runs:
-            run.is_stopped |= run.life_s <= 0 or (now >= self._stop_at and bool(run.unsent))
+            run.is_stopped |= run.life_s <= 0 or (self._is_over(now) and bool(run.unsent))
 
     def _heed_people(self) -> None:
         steered = batches.steered_among([run.batch.occurrence_id for run in self._runs])

@@ -64,7 +64,10 @@ class LaneWatch:
     def judge(self, sent: OnWire, outcome: PushOutcome) -> None:
         """Settle one answer with its run, and draw the conclusions for everybody in the lane."""
         run, guard = sent.run, sent.run.guard
-        guard.count(suspect=outcome.is_suspicious, unanswered=outcome.kind is OutcomeKind.IN_DOUBT)
+        is_unanswered = outcome.kind is OutcomeKind.IN_DOUBT
+        guard.count(suspect=outcome.is_suspicious, unanswered=is_unanswered)
+        if not is_unanswered:
+            self._window.heard(run.provider)
         if outcome.kind is OutcomeKind.ACCEPTED:
             guard.has_accepted = True
             if sent.authorization == run.authorization:

@@ -1,11 +1,13 @@
 """How many requests may be on the wire: of one drain, of each lane beside the others, and of what is still in doubt.
 
-Lanes share evenly what none of them leaves over, so one whose answers stay out keeps its own part busy and no more.
+Lanes share evenly what none of them leaves over; one whose answers stay out leaves its part to the others but for ten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from messaging.batch_run import BatchRun
 from messaging.providers.base import Provider
@@ -19,6 +21,8 @@ FLUSH_AT = 100
 _ON_WIRE = WINDOW - FLUSH_AT
 #: requests on the wire before the first one of a message was accepted: a wrong payload burns few devices
 _UNPROVEN = 10
+#: a lane that had no answer to anything for this long is the last to get a part
+_SILENT_AFTER_S = 2.0
 
 
 class Window:
@@ -28,6 +32,8 @@ class Window:
         self._runs = runs
         self._parts: dict[Provider, int] = {}
         self._proven: set[tuple[int, Provider]] = set()
+        self._heard_at: dict[Provider, float] = {}
+        self._silent: set[Provider] = set()
 
     @property
     def unwritten(self) -> int:
@@ -40,15 +46,43 @@ class Window:
         return WINDOW - self.unwritten - sum(run.on_wire for run in self._runs)
 
     def divide(self) -> None:
-        """Give every lane in hand its part, those that can use least first; to be called before requests leave."""
-        wanted: dict[Provider, int] = {}
+        """Give every lane in hand its part; to be called before requests leave."""
+        wanted: Counter[Provider] = Counter()
+        on_wire: Counter[Provider] = Counter()
         for run in self._runs:
-            wanted[run.provider] = wanted.get(run.provider, 0) + self._wanted_by(run)
-        left = _ON_WIRE
-        self._parts.clear()
-        for taken, (provider, count) in enumerate(sorted(wanted.items(), key=lambda lane: lane[1])):
-            self._parts[provider] = min(count, left // (len(wanted) - taken))
+            wanted[run.provider] += self._wanted_by(run)
+            on_wire[run.provider] += run.on_wire
+        self._listen(on_wire)
+        kept = _UNPROVEN * len(self._silent)
+        left = self._share(wanted, wanted.keys() - self._silent, _ON_WIRE - kept)
+        self._share(wanted, self._silent, left + kept)
+
+    def _listen(self, on_wire: Counter[Provider]) -> None:
+        """Find out whose answers stay out."""
+        now = time.monotonic()
+        self._silent.clear()
+        for provider, count in on_wire.items():
+            if not count:
+                self._heard_at[provider] = now  # it has nothing to answer
+            elif now - self._heard_at[provider] > _SILENT_AFTER_S:
+                self._silent.add(provider)
+
+    def _share(self, wanted: Counter[Provider], lanes: Iterable[Provider], left: int) -> int:
+        """Give the lanes even parts of `left`, those that can use least first; what they leave over."""
+        ascending = sorted(lanes, key=wanted.__getitem__)
+        for taken, provider in enumerate(ascending):
+            self._parts[provider] = min(wanted[provider], left // (len(ascending) - taken))
             left -= self._parts[provider]
+        return left
+
+    def heard(self, provider: Provider) -> None:
+        """It answered, whatever it said."""
+        self._heard_at[provider] = time.monotonic()
+
+    @property
+    def has_silent_lane(self) -> bool:
+        """Whether requests are on the wire of a lane that does not answer."""
+        return bool(self._silent)
 
     def allowance(self, run: BatchRun) -> int:
         """How many requests of the run may leave now."""

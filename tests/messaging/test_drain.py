@@ -41,6 +41,12 @@ def outcomes(occurrence: Occurrence) -> Counter[tuple[str, str]]:
     return counts
 
 
+def cut_off(stage: Stage, service: str) -> None:
+    """End the connections on which nothing is answered."""
+    stage.simulators.set_mode(service, certificate="expired")
+    stage.simulators.set_mode(service)
+
+
 def test_each_device_gets_one_request_and_one_outcome(stage: Stage) -> None:
     devices = [*stage.devices(30), *stage.devices(30, "IOS"), *stage.devices(5, "WP"), *stage.devices(10, "WEB")]
 
@@ -334,11 +340,12 @@ def test_a_429_is_obeyed_to_the_second_and_then_succeeds(stage: Stage) -> None:
 
 
 def test_a_device_that_hangs_does_not_hold_up_the_others(stage: Stage) -> None:
-    hanging, well = stage.devices(2, "ANDROID", "hang"), stage.devices(2_500)
+    hanging, well = stage.devices(2, "ANDROID", "hang"), stage.devices(1_300)
     occurrence = stage.start("ANDROID")
     process = drain_process()
+    wait_until(lambda: bool(stage.requests()), 60, "the first request")
     # a request may take 15 s
-    wait_until(lambda: ledger_of(fresh(occurrence)).accepted == len(well), 12, "all but the hanging devices")
+    wait_until(lambda: ledger_of(fresh(occurrence)).accepted == len(well), 14, "all but the hanging devices")
     process.kill()
     process.wait()
 
@@ -347,15 +354,32 @@ def test_a_device_that_hangs_does_not_hold_up_the_others(stage: Stage) -> None:
 
 def test_a_push_service_that_hangs_does_not_hold_up_the_others(stage: Stage) -> None:
     stage.devices(1_500, "IOS")
-    stage.devices(2_500)
+    stage.devices(1_300)
     stage.simulators.set_mode("apns", "hang")
     occurrence = stage.start("ANDROID", "IOS")
     process = drain_process()
-    wait_until(lambda: ledger_of(fresh(occurrence)).accepted == 2_500, 12, "every Android device")
+    wait_until(lambda: bool(stage.requests("fcm")), 60, "the first request")
+    wait_until(lambda: ledger_of(fresh(occurrence)).accepted == 1_300, 14, "every Android device")
     process.kill()
     process.wait()
 
     assert ledger_of(fresh(occurrence)).pending == 1_500
+
+
+def test_a_drain_whose_time_is_over_goes_on_beside_a_push_service_that_hangs(stage: Stage) -> None:
+    stage.devices(20, "IOS")
+    stage.devices(1_000)
+    stage.simulators.set_mode("apns", "hang")
+    stage.simulators.set_mode("fcm", latency_ms=1_000)
+    occurrence = stage.start("ANDROID", "IOS")
+    cutting = threading.Thread(target=_once_sent, args=(stage, 1_000, lambda: cut_off(stage, "apns")))
+    cutting.start()
+    drain = Drain()
+    drain._stop_at = time.monotonic() + 3  # before the thousand can be over
+    drain.run()
+    cutting.join()
+
+    assert check_books(occurrence).accepted >= 1_000
 
 
 # cancelling

@@ -127,6 +127,49 @@ def test_a_lane_that_comes_when_another_hangs_with_the_whole_wire_still_sends() 
     assert send(window, runs) == [200, 100]
 
 
+def test_a_lane_whose_answers_stay_out_leaves_its_part_to_the_others_but_for_ten() -> None:
+    hanging, well = run_in(lane()), run_in(lane())
+    window = Window([hanging, well])
+    window.prove(hanging)
+    window.prove(well)
+    assert send(window, [hanging, well]) == [100, 100]
+    window.heard(well.provider)
+
+    window._heard_at[hanging.provider] -= 2.1
+
+    assert send(window, [hanging, well]) == [100, 190]
+    assert window.has_silent_lane
+
+
+def test_a_lane_that_speaks_again_gets_its_part_again() -> None:
+    slow, well = run_in(lane()), run_in(lane())
+    window = Window([slow, well])
+    window.prove(slow)
+    window.prove(well)
+    send(window, [slow, well])
+    window._heard_at[slow.provider] -= 2.1
+    send(window, [slow, well])
+
+    answer(window, slow, 100)
+    answer(window, well, 190)
+    window.heard(slow.provider)
+
+    assert send(window, [slow, well]) == [100, 100]
+    assert not window.has_silent_lane
+
+
+def test_a_slow_lane_alone_keeps_the_whole_wire() -> None:
+    slow = run_in(lane())
+    window = Window([slow])
+    window.prove(slow)
+    send(window, [slow])
+    answer(window, slow, 50)
+
+    window._heard_at[slow.provider] -= 2.1
+
+    assert send(window, [slow]) == [200]
+
+
 def test_a_lane_that_had_the_whole_wire_makes_room_as_its_answers_come() -> None:
     runs = [run_in(lane()), run_in(lane())]
     window = Window(runs)
