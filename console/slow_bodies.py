@@ -203,6 +203,9 @@ def _refuse(start_response: StartResponse) -> Iterable[bytes]:
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(content))),
         ("Retry-After", str(int(BOXED_S))),
+        ("Cache-Control", "no-store"),
+        ("Access-Control-Allow-Origin", "*"),  # or browsers call it a network error
+        ("Access-Control-Expose-Headers", "retry-after"),
         ("Connection", "close"),
     ]
     start_response("429 Too Many Requests", headers)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from wsgiref.util import setup_testing_defaults
+
 import pytest
 
 from console.connections import Silent
-from console.slow_bodies import Awaited, Watch
+from console.slow_bodies import Awaited, BodyGuard, Watch
 
 
 class Clock:
@@ -107,3 +109,18 @@ def test_bodies_that_come_at_once_are_never_late(watch: Watch, clock: Clock) -> 
     clock.now += 0.5
 
     assert cut(watch) == set()
+
+
+def test_pages_of_other_origins_can_read_why_a_body_is_refused(watch: Watch) -> None:
+    watch.boxed["192.0.2.1"] = watch.clock() + 60
+    wait_for(watch, "192.0.2.1", "192.0.2.1")
+    environ = {"REMOTE_ADDR": "192.0.2.1", "CONTENT_LENGTH": "2"}
+    setup_testing_defaults(environ)
+    answered: list[tuple[str, dict[str, str]]] = []
+    guard = BodyGuard(lambda environ, start_response: [], watch)
+
+    body = b"".join(guard(environ, lambda status, headers: answered.append((status, dict(headers)))))
+
+    ((status, headers),) = answered
+    assert (status[:3], headers["Access-Control-Allow-Origin"]) == ("429", "*")
+    assert b'"code":5906' in body
