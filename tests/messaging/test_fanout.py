@@ -68,6 +68,17 @@ def test_without_a_push_the_message_is_published_and_nobody_is_sent_to(stage: St
     assert ledger_of(fresh(occurrence)).targeted == 0
 
 
+def test_small_messages_are_planned_in_one_step_each_to_its_own_devices(stage: Stage) -> None:
+    devices = stage.devices(5)
+    started = [stage.start("ANDROID", push_singlecast=(device.device_id,)) for device in devices]
+
+    assert fanout.plan_next_page()
+
+    assert [planned_ids(of=occurrence.pk) for occurrence in started] == [[device.pk] for device in devices]
+    assert {fresh(occurrence).state for occurrence in started} == {OccurrenceState.SENDING}
+    assert not fanout.plan_next_page()
+
+
 def test_a_device_that_registers_after_the_start_belongs_to_the_next_message(stage: Stage) -> None:
     early = stage.devices(fanout.PAGE_SIZE + 1)
     occurrence = stage.start("ANDROID")

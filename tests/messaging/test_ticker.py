@@ -9,6 +9,7 @@ import psycopg
 from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from messaging import database, queue, ticker
 from messaging.control import stop
@@ -67,6 +68,19 @@ def test_four_tickers_make_one_next_firing_of_a_series(stage: Stage) -> None:
     in_threads(claim_due, 4)
 
     assert Occurrence.objects.filter(n=1).count() == Occurrence.objects.filter(n=2).count() == 20
+
+
+def test_claiming_forty_firings_takes_as_many_statements_as_claiming_four(stage: Stage) -> None:
+    taken = []
+    for count in (4, 40):
+        for _ in range(count):
+            stage.publish("ANDROID", repeat_every=MINUTE)
+        with CaptureQueriesContext(connection) as statements:
+            assert claim_due() == count
+        taken.append(len(statements))
+
+    assert taken[0] == taken[1]
+    assert Occurrence.objects.filter(n=2, state=OccurrenceState.SCHEDULED).count() == 44
 
 
 def test_repeats_fall_on_exact_multiples_of_their_interval(stage: Stage) -> None:
