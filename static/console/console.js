@@ -66,6 +66,7 @@
   if (zone && [...zone.options].some((option) => option.value === own)) zone.value = own;
 
   // Fragments answer 200; anything else would leave the page silently stale.
-  document.body.addEventListener("htmx:sendError", () => { root.dataset.offline = ""; });
-  document.body.addEventListener("htmx:afterOnLoad", () => { delete root.dataset.offline; });
+  const stale = document.getElementById("stale");
+  document.body.addEventListener("htmx:sendError", () => { stale.hidden = false; });
+  document.body.addEventListener("htmx:afterOnLoad", (event) => { stale.hidden = event.detail.xhr.status < 500; });
 })();

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
 
 from devices.models import Application
 from devices.push_services import PushService
@@ -108,3 +111,27 @@ def test_the_header_stays_in_sight(page: Page, application: Application) -> None
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
 
     expect(page.get_by_role("navigation", name="Sections", exact=True)).to_be_in_viewport()
+
+
+@pytest.fixture
+def cut_off(page: Page, browser: Browser, live_server: LiveServer) -> Iterator[Page]:
+    """A page, signed in, that may lose its server: nobody counts what the browser says about that."""
+    context = browser.new_context(base_url=live_server.url, storage_state=page.context.storage_state())
+    yield context.new_page()
+    context.close()
+
+
+def test_a_page_without_its_server_says_so_until_it_is_back(cut_off: Page, application: Application) -> None:
+    message = make_message(application)
+    make_sending(message)
+    cut_off.goto(address(application, f"messages/{message.message_id}/"))
+    warning = cut_off.get_by_role("alert").filter(has_text="Clarion does not answer")
+    expect(warning).to_be_hidden()
+
+    cut_off.context.set_offline(True)
+    expect(warning).to_be_visible()
+    cut_off.context.set_offline(False)
+    expect(warning).to_be_hidden()
+
+    cut_off.route("**/progress/**", lambda route: route.fulfill(status=503))
+    expect(warning).to_be_visible()
