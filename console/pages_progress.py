@@ -43,7 +43,7 @@ class Progress:
     ledger: Ledger
     by_service: list[tuple[PushService, Ledger]]
     rate: float | None  #: devices a second, None when not known yet
-    left: timedelta | None  #: time to the end at that rate
+    left: timedelta | None  #: time to the end at that rate; None while something holds devices up
     failures: list[ExplainedFailure]
     samples: list[Sample]
     now: datetime
@@ -152,16 +152,17 @@ def progress_of(
     recent = [sample for sample in samples or [] if 0 < (now - sample.at).total_seconds() <= _RATE_OVER_S]
     recent.append(Sample(now, ledger.targeted - ledger.pending))
     rate = _average(occurrence, ledger) if occurrence.closed_at is not None else _rate(recent)
+    why = _why(message, occurrence, ledger, workers) or _held_up(occurrence, application, by_service, now)
     return Progress(
         message=message,
         occurrence=occurrence,
         state=state_of(message, occurrence, ledger),
         since=_since(occurrence),
-        why=_why(message, occurrence, ledger, workers) or _held_up(occurrence, application, by_service, now),
+        why=why,
         ledger=ledger,
         by_service=list(by_service.items()),
         rate=rate,
-        left=timedelta(seconds=ledger.pending / rate) if rate and ledger.pending else None,
+        left=timedelta(seconds=ledger.pending / rate) if rate and ledger.pending and not why else None,
         failures=_explained(occurrence, ledger),
         samples=recent,
         now=now,

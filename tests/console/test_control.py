@@ -156,3 +156,18 @@ def test_the_buttons_come_anew_when_the_state_has_changed(page: Client, applicat
     html = page.get(page_of(message, "progress/"), {"was": "Resolving audience"}).content.decode()
 
     assert 'id="controls" hx-swap-oob="true"' in html
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_the_end_is_foretold_only_while_nothing_holds_devices_up(
+    page: Client, application: Application, workers: None, is_paused: bool
+) -> None:
+    message = make_message(application)
+    now = database.now()
+    make_sending(message, targeted=1_000, accepted=500, failed=0)
+    Occurrence.objects.update(paused_at=now if is_paused else None)
+    seen = f"{now.timestamp() - 5:.2f}-0"
+
+    html = page.get(page_of(message, "progress/"), {"seen": seen, "was": "Sending"}).content.decode()
+
+    assert ("s left" in html) is not is_paused
