@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from messaging import database, heartbeat, partitions
+from messaging import database, heartbeat, partitions, queue
 from messaging.drain import Drain
 from messaging.idempotency import forget_old_keys
 from messaging.polling import forget_unused
@@ -47,6 +47,7 @@ def keep_house() -> None:
         partitions.ensure_partition(today + timedelta(weeks=weeks))
     forget_old_keys()
     forget_unused()
+    queue.forget_stale_jobs()
     partitions.drop_partitions_before(today - timedelta(days=settings.DELIVERY_RETENTION_DAYS))
 
 

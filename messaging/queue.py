@@ -45,6 +45,11 @@ def waiting_jobs(queue_name: str) -> int:
     return int(OrmQ.objects.filter(key=queue_name, lock__lte=timezone.now()).count())
 
 
+def forget_stale_jobs() -> None:
+    """Remove what nobody will ever run: heartbeats of groups that are gone wait in queues of their own."""
+    OrmQ.objects.filter(lock__lt=timezone.now() - timedelta(days=1)).delete()
+
+
 def ensure_periodic_jobs() -> None:
     """Create the schedule rows of the housekeeping jobs; leaves existing ones as an operator set them."""
     for name, minutes in HOUSEKEEPING_MINUTES.items():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from messaging import queue
@@ -33,3 +36,13 @@ def test_a_bell_rung_in_a_transaction_that_fails_is_not_heard(transactional_db: 
         transaction.set_rollback(True)
 
     assert queue.waiting_jobs(settings.QUEUE_NAME) == 0
+
+
+def test_heartbeats_of_groups_that_are_gone_are_forgotten_after_a_day(db: None) -> None:
+    queue.ring_beat("gone:1:workers")
+    OrmQ.objects.update(lock=timezone.now() - timedelta(days=1, seconds=1))
+    queue.ring_beat("host:1:workers")
+
+    queue.forget_stale_jobs()
+
+    assert [row.key for row in OrmQ.objects.all()] == ["host:1:workers"]
