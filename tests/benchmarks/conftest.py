@@ -13,7 +13,10 @@ from console import postgres
 from tests.benchmarks.h2load import h2load_version
 from tests.benchmarks.provider_stand_in import INSTALL, StandIn, find_nginx, nginx_version, running_stand_in
 from tests.benchmarks.report import Report
+from tests.messaging.conftest import simulator_thread, simulators, stage
 from tests.postgres_plugin import DATA_DIR
+
+__all__ = ["simulator_thread", "simulators", "stage"]
 
 
 @pytest.fixture(scope="session")
