@@ -47,7 +47,7 @@ def _machine_on(new_stage: Callable[[], EngineStage]) -> type[EngineMachine]:
 
 
 def test_every_device_is_accounted_for_in_any_order_of_events(new_stage: Callable[[], EngineStage]) -> None:
-    few = settings(_COMMON, derandomize=True, phases=[Phase.generate], max_examples=10, stateful_step_count=30)
+    few = settings(_COMMON, derandomize=True, phases=[Phase.generate], max_examples=6, stateful_step_count=30)
     run_state_machine_as_test(_machine_on(new_stage), settings=few)
 
 
