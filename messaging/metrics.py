@@ -19,6 +19,7 @@ from devices.push_services import PushService
 from messaging import feedback, queue
 from messaging.batches import ClaimedBatch
 from messaging.feedback import Progress
+from messaging.heartbeat import DEAD_AFTER
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -245,8 +246,12 @@ def _heartbeats() -> Iterator[Family]:
     yield Family(
         "clarion_workers",
         "gauge",
-        "Worker processes of a group.",
-        [Sample(workers, {"name": name}) for name, kind, workers, _ in rows if kind == "workers"],
+        "Worker processes of a group; 0 once it is dead.",
+        [
+            Sample(workers if age_s < DEAD_AFTER.total_seconds() else 0, {"name": name})
+            for name, kind, workers, age_s in rows
+            if kind == "workers"
+        ],
     )
 
 

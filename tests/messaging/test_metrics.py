@@ -16,7 +16,7 @@ from devices.push_services import PushService
 from messaging import heartbeat, lanes
 from messaging.drain import Drain
 from messaging.metrics import exposition
-from messaging.models import Occurrence, OccurrenceState
+from messaging.models import Occurrence, OccurrenceState, WorkerGroup
 from tests.factories import make_application, make_registration
 from tests.messaging.stage import Stage, finish
 
@@ -124,6 +124,13 @@ def test_heartbeats_have_an_age_and_groups_their_workers(db: None) -> None:
 
     assert values(text, "clarion_workers") == [4]
     assert len(values(text, "clarion_heartbeat_age_seconds")) == 2
+
+
+def test_a_dead_group_has_no_workers(db: None) -> None:
+    heartbeat.announce("host:1:workers", kind="workers", workers=4)
+    WorkerGroup.objects.update(seen_at=Now() - timedelta(minutes=1))
+
+    assert values(exposition(), "clarion_workers") == [0]
 
 
 def test_devices_are_counted_by_push_service_and_state(db: None) -> None:
