@@ -22,7 +22,7 @@ COPY static static
 
 USER clarion
 VOLUME /data
-EXPOSE 8000
+EXPOSE 8000 8001
 HEALTHCHECK --start-period=60s --interval=15s --timeout=5s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 CMD ["python", "manage.py", "up", "--host", "0.0.0.0", "--port", "8000", "--no-demo"]
