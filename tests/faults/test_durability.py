@@ -17,7 +17,7 @@ from tests.messaging.stage import wait_until
 
 pytestmark = pytest.mark.fault
 
-_ROUNDS = 6
+_ROUNDS = 3
 _SEED = 20261122
 
 
