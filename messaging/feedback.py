@@ -15,9 +15,6 @@ from messaging.batches import LEASE_S, ClaimedBatch
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome
 from messaging.verdicts import Result
 
-#: devices that are due again within the same 5 s, or within 6 to 13 % of a long wait, share a batch
-_SHARE_WAIT_S = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
@@ -148,8 +145,12 @@ def _escape(text: str) -> str:
 
 
 def _shared_wait_s(delay_s: float) -> int:
-    """The wait on a grid that is the coarser the longer it is; rounded up, never earlier than the service asked."""
-    step = max(_SHARE_WAIT_S, 1 << max(0, int(delay_s).bit_length() - 4))
+    """The wait on a grid that is the coarser the longer it is; rounded up, never earlier than the service asked.
+
+    Devices that are due again within the same second, or within 6 to 13 % of a long wait, share a batch.
+    """
+    # In steps of 5 s all that a 500 sends away for 10 to 15 s would come back in the same moment
+    step = 1 << max(0, int(delay_s).bit_length() - 4)
     return math.ceil(delay_s / step) * step
 
 
