@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+
+import pytest
 
 from messaging import batches, fanout, owners
 from tests.messaging.stage import Stage
@@ -38,6 +41,28 @@ def test_what_a_dead_process_of_the_group_held_can_be_taken_over_at_once(stage: 
 
 def test_what_a_living_process_holds_stays_its_own(stage: Stage) -> None:
     held_by(stage, f"{GROUP}/{os.getpid()}/1")
+
+    owners.lapse_leases_of_dead(GROUP)
+
+    assert batches.claim("another") is None
+
+
+@pytest.fixture
+def foreign_pid() -> Iterator[int]:
+    """A process that this one may not signal, root or not."""
+    if os.geteuid() != 0:
+        yield 1
+        return
+    process = subprocess.Popen(["/bin/sleep", "60"], user=65534)
+    os.seteuid(65533)
+    yield process.pid
+    os.seteuid(0)
+    process.kill()
+    process.wait()
+
+
+def test_a_process_id_that_another_user_got_since_only_costs_the_wait(stage: Stage, foreign_pid: int) -> None:
+    held_by(stage, f"{GROUP}/{foreign_pid}/1")
 
     owners.lapse_leases_of_dead(GROUP)
 
