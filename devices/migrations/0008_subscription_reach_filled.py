@@ -1,7 +1,8 @@
 """Fill the copies of 0007, index them, and drop the indexes they make needless.
 
-Locks nothing that anybody waits for: rows are filled 10,000 at a time, each time in a transaction of its own, and
-indexes are built CONCURRENTLY. Safe to be interrupted and run again. 1,000,000 subscriptions take about a minute.
+Rows are filled 10,000 at a time, each time in a transaction of its own, and indexes are built CONCURRENTLY; only the
+index of the foreign key goes by a lock of the table, held for an instant. Safe to be interrupted and run again.
+1,000,000 subscriptions take about a minute.
 """
 
 from __future__ import annotations
