@@ -19,6 +19,7 @@ class ApplicationIdConverter(StringConverter):
 
 
 register_converter(ApplicationIdConverter, "application_id")
+handler500 = "console.views.errors.server_error"
 admin.site.login_form = ThrottledAdminLoginForm
 
 rest: list[URLPattern | URLResolver] = [

@@ -28,7 +28,7 @@ P = ParamSpec("P")
 
 _ATTEMPTS = 4
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
-_PASSING = frozenset({408, 409, 429, 502, 503, 504})  #: 409: an earlier try with the same key is still being carried out
+_PASSING = frozenset({408, 409, 429, 502, 503, 504})  #: 409: an earlier try is still carried out
 
 
 class PublishStatus(Enum):

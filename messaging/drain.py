@@ -37,6 +37,8 @@ from messaging.window import FLUSH_AT, Window
 logger = logging.getLogger(__name__)
 
 FLUSH_AFTER_S = 0.5
+#: of a batch that is done: the end of its campaign, and the next firing of a fast series, wait for it
+_FLUSH_DONE_AFTER_S = 0.1
 _RUN_FOR_S = 20.0
 #: longer while a lane does not answer: its requests are waited for, and the others must not wait with them
 _RUN_LONGER_S = 10.0
@@ -265,7 +267,9 @@ class Drain:
             return True
         now = time.monotonic()
         return all(run.is_idle for run in self._runs) or any(
-            run.unwritten_for(now) >= FLUSH_AFTER_S or (run.is_idle and not run.unwritten) for run in self._runs
+            run.unwritten_for(now) >= (_FLUSH_DONE_AFTER_S if run.is_idle else FLUSH_AFTER_S)
+            or (run.is_idle and not run.unwritten)
+            for run in self._runs
         )
 
     def _write(self, runs: list[BatchRun]) -> None:

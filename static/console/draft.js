@@ -47,6 +47,7 @@
     if (notice) offer(notice, form);
     for (const event of ["input", "change"]) form.addEventListener(event, () => keep(form));
   }
+  if (document.getElementById("send")) store.removeItem(sending); // back on the review: nothing was sent
   document.getElementById("send")?.addEventListener("click", () => store.setItem(sending, "1"));
   if (document.getElementById("controls") && store.getItem(sending)) { // the page of the message that was sent
     store.removeItem(sending);

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
+from django.http import HttpResponse
 from django.test import Client
 
 from messaging import heartbeat
@@ -64,6 +66,20 @@ def test_a_database_that_is_away_is_missing_and_the_process_lives(client: Client
 
     assert in_thread(lambda: ask("/health")) == 503
     assert in_thread(lambda: ask("/health?live")) == 200
+
+
+def test_a_page_without_its_database_says_so_and_when_to_come_back(client: Client, transactional_db: None) -> None:
+    client.raise_request_exception = False
+    client.cookies[settings.SESSION_COOKIE_NAME] = "x" * 32
+
+    def ask() -> HttpResponse:
+        connection.settings_dict = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": "1"}
+        return client.get("/")
+
+    answer = in_thread(ask)
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "The database cannot be reached" in answer.content.decode()
 
 
 def test_no_secret_and_no_name_of_a_machine_is_told(client: Client, at_work: None) -> None:
