@@ -56,6 +56,6 @@ def test_every_device_is_accounted_for_in_many_lives(new_stage: Callable[[], Eng
     # In rounds: once it has seen ten examples, hypothesis spends most of its time on variations of them
     ten = settings(_COMMON, max_examples=10, stateful_step_count=50)
     first = int(os.environ.get("CLARION_TEST_SEED", "0"))
-    for number in range(first, first + int(os.environ.get("CLARION_TEST_ROUNDS", "10"))):
+    for number in range(first, first + int(os.environ.get("CLARION_TEST_ROUNDS", "6"))):
         report(f"round {number}")
         run_state_machine_as_test(seed(number)(_machine_on(new_stage)), settings=ten)
