@@ -13,6 +13,8 @@ from tests.console.rows import PASSWORD, address
 from tests.e2e.watched import axe_violations
 from tests.factories import make_application, make_registration
 
+DRAFTS = "Object.keys(sessionStorage).filter((key) => key.startsWith('clarion-draft')).length"
+
 
 @pytest.fixture
 def application(transactional_db: None) -> Application:
@@ -65,6 +67,18 @@ def test_what_was_written_survives_a_session_that_ended(page: Page, application:
     expect(page.locator("#id_body")).to_have_value("")
     expect(page.locator("#draft")).to_be_hidden()
     assert Message.objects.get().body == "Coffee\nis ready"
+
+
+def test_signing_out_leaves_no_draft_to_the_next_person(page: Page, application: Application) -> None:
+    page.goto(address(application, "compose/"))
+    page.locator("#id_body").fill("Coffee is ready")
+    page.wait_for_function(DRAFTS)
+
+    page.locator("details.menu summary").last.click()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login/**")
+
+    assert page.evaluate(DRAFTS) == 0
 
 
 def test_the_focus_and_the_cursor_stay_while_the_preview_changes(page: Page, application: Application) -> None:
