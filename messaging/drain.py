@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import time
+from collections.abc import Collection
 
 from django.db import InterfaceError, OperationalError
 
@@ -240,13 +241,18 @@ class Drain:
         providers = {run.provider for run in self._runs if run.on_wire}
         if not providers and any(run.unsent and not run.is_stopped for run in self._runs):
             time.sleep(pacing.NAP_S)
-        wait_s = 0.05 / len(providers) if providers else 0.0
+        # nobody's answers wait for those of a provider that is silent: only where none has any is one waited for
+        if not self._take_answers(providers, 0.0) and providers:
+            self._take_answers(providers, 0.05 / len(providers))
+
+    def _take_answers(self, providers: Collection[Provider], wait_s: float) -> bool:
+        """Whether there were any; `wait_s` is how long to wait for each provider's first."""
         answered = False
         for provider in providers:
-            # only the first poll of a silent round may wait: another provider's answers must not
             for answer in provider.transport.poll(0.0 if answered else wait_s):
                 answered = True
                 self._take(provider, answer)
+        return answered
 
     def _take(self, provider: Provider, answer: HttpAnswer) -> None:
         sent = self._on_wire.pop(answer.key, None)
