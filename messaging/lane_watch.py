@@ -17,6 +17,7 @@ from messaging.providers.base import (
     ProviderUnavailable,
     PushOutcome,
     Target,
+    TransportFailure,
 )
 from messaging.senders import Sender
 from messaging.window import Window
@@ -135,7 +136,10 @@ class LaneWatch:
             return  # by the first of many equal answers
         logger.warning("lane paused: %s %s", run.batch.push_service.label, outcome.reason)
         run.guard.last_failure = outcome.reason
-        words = f"{run.batch.push_service.label} refused the credential: {outcome.reason}"
+        service = run.batch.push_service.label
+        words = f"{service} refused the credential: {outcome.reason}"
+        if outcome.reason == TransportFailure.TLS.value:
+            words = f"No TLS connection to {service} can be trusted"
         self._stop_lane(run, f"{words}. {outcome.detail}".strip(), pause=True)
 
     def _throttle(self, run: BatchRun, target: Target, outcome: PushOutcome) -> None:
