@@ -55,7 +55,15 @@ _WORDS = {
 def timeline_of(message: Message, occurrence: Occurrence, application: Application) -> list[Event]:
     """What happened, oldest first."""
     audited = AuditEntry.objects.filter(application_id=application.pk, subject=message.wire_id).order_by("id")[:50]
-    events = [Event(entry.at, _WORDS.get(entry.action, entry.action), entry.actor) for entry in audited]
+    # the entry of a publish is written last, after the message was due
+    events = [
+        Event(
+            message.created_at if entry.action == "message.publish" else entry.at,
+            _WORDS.get(entry.action, entry.action),
+            entry.actor,
+        )
+        for entry in audited
+    ]
     if not any(event.what == _WORDS["message.publish"] for event in events):
         events.append(Event(message.created_at, "Published", author_of(message)))
     moments = (
