@@ -194,7 +194,8 @@ def _values(application: Application, request: RegistrationRequest, *, may_chang
         "os_version": request.os_version,
         "push_service": request.push_service.value,
         "expiration": request.expiration,
-        "channels": channel_ids(application.pk, request.channel_names),
+        # as PostgreSQL writes an array: psycopg looks at every item of a list, which took 20 of 410 us
+        "channels": f"{{{','.join(map(str, channel_ids(application.pk, request.channel_names)))}}}",
         "may_change_token": may_change_token,
     }
 

@@ -48,7 +48,7 @@ def parse_account(body: dict[str, object]) -> Account:
 
 def token_of(request: HttpRequest) -> str:
     """The `user-token` header, "" without one."""
-    return str(request.headers.get("user-token", "")).strip()
+    return str(request.META.get("HTTP_USER_TOKEN", "")).strip()  # request.headers would gather every header
 
 
 def current_user(caller: Caller, request: HttpRequest) -> AppUser | None:
