@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from devices.api import limits
 from tests.postgres_plugin import session_server
@@ -21,3 +22,9 @@ def django_db_modify_db_settings() -> Iterator[None]:
 def nothing_counted_yet() -> None:
     """Limits per address are kept by the process, and all tests come from one address."""
     limits.start()
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(settings: Settings) -> None:
+    """Hash with the least that Argon2 can: at full cost, that is 0.1 s of CPU for each person a test makes."""
+    settings.PASSWORD_HASHERS = ["tests.cheap_passwords.CheapArgon2"]
