@@ -14,7 +14,8 @@ from pytest_django.plugin import DjangoDbBlocker
 from devices.api_keys import Permissions
 from devices.host_keys import create_host_key
 from tests.factories import make_account, make_application
-from tests.realtime.stack import REPOSITORY, Stack, database_url_of_tests, free_ports
+from tests.free_ports import free_ports
+from tests.realtime.stack import REPOSITORY, Stack, database_url_of_tests
 
 _CONFIG = Path(__file__).with_name("schemathesis.toml")
 

@@ -15,7 +15,8 @@ from pytest_django.fixtures import Settings
 
 from console.startup import web_server
 from tests.factories import ApiAccount, make_account
-from tests.realtime.stack import Stack, database_url_of_tests, free_ports, wait_until
+from tests.free_ports import free_ports
+from tests.realtime.stack import Stack, database_url_of_tests, wait_until
 
 DEVICE = {"deviceToken": "t" * 20, "deviceId": "d1", "os": "ANDROID", "osVersion": "14"}
 

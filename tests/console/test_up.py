@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from tests.free_ports import free_ports
 from tests.messaging.processes import descendants_of, is_running, report
 from tests.messaging.stage import wait_until
 
@@ -27,9 +27,7 @@ pytestmark = pytest.mark.fault
 @contextlib.contextmanager
 def clarion(data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A started Clarion with a data directory of its own, and its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, _ = free_ports(2)  # live subscribers use the next one
     environment = {name: text for name, text in os.environ.items() if name != "DATABASE_URL"}
     process = subprocess.Popen(
         [sys.executable, "manage.py", "up", "--port", str(port)],

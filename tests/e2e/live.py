@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _START_S = 120
@@ -33,7 +34,7 @@ class LiveClarion:
 def running_clarion() -> Iterator[LiveClarion]:
     """Start it with its demo on a free port; stop it and remove its data afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="clarion-live-"))
-    port = _free_port()
+    port, _ = free_ports(2)  # live subscribers use the next one
     environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
     with (folder / "up.err").open("wb") as errors:
         up = subprocess.Popen(
@@ -51,13 +52,6 @@ def running_clarion() -> Iterator[LiveClarion]:
         finally:
             _stop(up)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _greeting(up: subprocess.Popen[bytes]) -> str:

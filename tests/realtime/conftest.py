@@ -14,8 +14,9 @@ from pytest_django.plugin import DjangoDbBlocker
 from devices.api_keys import Permissions
 from devices.host_keys import create_host_key
 from tests.factories import ApiAccount, make_account
+from tests.free_ports import free_ports
 from tests.realtime.live_client import LiveClient
-from tests.realtime.stack import Stack, database_url_of_tests, free_ports
+from tests.realtime.stack import Stack, database_url_of_tests
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

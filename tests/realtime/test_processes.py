@@ -12,9 +12,10 @@ import pytest
 from django.db import connection
 
 from console import postgres
+from tests.free_ports import free_ports
 from tests.postgres_plugin import DATA_DIR
 from tests.realtime.conftest import Live
-from tests.realtime.stack import Stack, free_ports, wait_until
+from tests.realtime.stack import Stack, wait_until
 
 
 @pytest.fixture
