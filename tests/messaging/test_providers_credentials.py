@@ -28,6 +28,7 @@ Parse = Callable[[Mapping[str, Any]], object]
         (WnsCredential.from_json, wns_json(), "very-secret"),
         (WebPushCredential.from_json, webpush_json(), webpush_json()["private_key"]),
     ],
+    ids=["fcm", "apns", "wns", "webpush"],  # the keys are new in each process
 )
 def test_secrets_never_show(parse: Parse, source: Mapping[str, Any], secret: str) -> None:
     credential = parse(source)
