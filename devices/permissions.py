@@ -9,11 +9,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from django.db import connection
-
 from devices.api_keys import Caller
 from devices.channels import DEFAULT_CHANNEL
 from devices.models import ClientType
+from devices.prepared import fetch_all
 from devices.user_models import AppUser, Decision, Operation
 
 
@@ -72,6 +71,4 @@ def _decisions(
         "built_in": [login.value, _OF_CLIENT[ClientType(caller.api_key.client_type)].value],
         "user": None if user is None else user.pk,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_DECISIONS, asked)
-        return [(is_of_channel, Decision(decision)) for is_of_channel, decision in cursor.fetchall()]
+    return [(is_of_channel, Decision(decision)) for is_of_channel, decision in fetch_all(_DECISIONS, asked)]

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -18,6 +17,7 @@ from django.db.models.functions import Now
 from devices.channels import DEFAULT_CHANNEL, channel_ids, ensure_channels, forget
 from devices.errors import UnknownDevice, UnknownDeviceToCancel
 from devices.models import Application, DeviceRegistration, RegistrationState, Subscription
+from devices.prepared import fetch_all
 from devices.push_services import Os, PushService
 
 __all__ = [
@@ -201,13 +201,7 @@ def _values(application: Application, request: RegistrationRequest, *, may_chang
 
 
 def _store(values: dict[str, Any]) -> UUID | None:
-    """A cursor of psycopg instead of Django's: values go beside the statement, whose plan the server keeps."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        row = cursor.execute(_REGISTER, values, prepare=True).fetchone()
-    assert row is not None
-    registration_id = row[0]
+    ((registration_id,),) = fetch_all(_REGISTER, values)
     assert registration_id is None or isinstance(registration_id, UUID)
     return registration_id
 

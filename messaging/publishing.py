@@ -9,7 +9,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
-from django.db.models.functions import Now
 
 from devices.audience import AudienceSpec
 from devices.channels import channel_ids, channel_name, ensure_channels, forget
@@ -33,6 +32,7 @@ from messaging.providers.registry import preview_payload
 from messaging.realtime import bus
 from messaging.rendering import InvalidHeader, headers_name_os, render
 from messaging.schedule import Firing, InvalidWallClock, Series, check_wall_clock, first_wall_clock_time
+from messaging.storing import store_new
 from messaging.templates import TemplateSnapshot, adorn, smart_message
 
 #: a publishAt this much in the past still means now: clocks differ, requests take time
@@ -156,23 +156,18 @@ def publish(*, application: Application, request: PublishRequest, publisher: Pub
     return _store(application, channel_ids(application.pk, [name])[0], request, publisher, now)
 
 
-@transaction.atomic
 def _store(
     application: Application, channel_pk: int, request: PublishRequest, publisher: Publisher, now: datetime | None
 ) -> Message:
     """The message and its first occurrence; `now` None: it is due at once."""
-    message = Message.objects.create(
+    message = Message(
         application=application,
         author=publisher.user,
         api_key=publisher.api_key,
         channel_id=channel_pk,
         **_columns(request),
     )
-    due = Now() if now is None else _first_due(request, now)
-    first = Occurrence.objects.create(message=message, n=1, due_at=due)
-    bus.announce_published(message, first)
-    queue.ring_ticker()  # a NOTIFY inside the transaction: heard only once it is committed
-    return message
+    return store_new(message, due=None if now is None else _first_due(request, now))
 
 
 def _columns(request: PublishRequest) -> dict[str, Any]:

@@ -61,24 +61,28 @@ def announce_published(message: Message, occurrence: Occurrence) -> None:
 
     They need not wait for a ticker: it takes 10 ms, and 250 ms when it is busy.
     """
-    if _is_due_at_once(message):
-        _announce(message, occurrence)
+    if is_announced_at_once(message):
+        _notify(MESSAGE_CHANNEL, f"{occurrence.pk} {place_of(message)}")
 
 
 def announce_due(message: Message, occurrence: Occurrence) -> None:
     """Have live subscribers get a firing whose time has come, unless they got it when it was published."""
-    if not (occurrence.n == 1 and _is_due_at_once(message)):
-        _announce(message, occurrence)
+    if _has_subscribers(message) and not (occurrence.n == 1 and is_announced_at_once(message)):
+        _notify(MESSAGE_CHANNEL, f"{occurrence.pk} {place_of(message)}")
 
 
-def _is_due_at_once(message: Message) -> bool:
-    return message.publish_at is None and not message.cron
+def is_announced_at_once(message: Message) -> bool:
+    """Whether live subscribers get it as soon as it is stored."""
+    return _has_subscribers(message) and message.publish_at is None and not message.cron
 
 
-def _announce(message: Message, occurrence: Occurrence) -> None:
-    if message.publish_policy == PublishPolicy.PUSH:
-        return
-    _notify(MESSAGE_CHANNEL, f"{occurrence.pk} {message.application_id} {message.channel_name}")
+def place_of(message: Message) -> str:
+    """Where it was published; follows the id of its occurrence in an announcement."""
+    return f"{message.application_id} {message.channel_name}"
+
+
+def _has_subscribers(message: Message) -> bool:
+    return message.publish_policy != PublishPolicy.PUSH
 
 
 def tell_peers(message: PeerMessage) -> None:
