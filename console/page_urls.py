@@ -8,6 +8,7 @@ from django.urls import include, path
 from console import audit  # noqa: F401  # its receivers record sign-ins from the first request on
 from console.views import (
     account,
+    activity,
     compose,
     control,
     dashboard,
@@ -18,6 +19,7 @@ from console.views import (
     messages,
     metrics,
     providers,
+    trials,
 )
 
 application_urls = [
@@ -25,6 +27,9 @@ application_urls = [
     path("compose/", compose.compose, name="compose"),
     path("compose/preview/", compose.preview, name="compose_preview"),
     path("compose/header-row/", compose.header_row, name="compose_header_row"),
+    path("compose/count/", compose.count, name="compose_count"),
+    path("compose/test/", trials.try_out, name="compose_trial"),
+    path("compose/test/<uuid:message_id>/", trials.show_trial, name="compose_trial_result"),
     path("compose/send/", compose.send, name="compose_send"),
     path("messages/", messages.list_messages, name="message_list"),
     path("messages/<uuid:message_id>/", messages.show_message, name="message"),
@@ -39,7 +44,10 @@ application_urls = [
     path("messages/<uuid:message_id>/stop/", control.stop, name="message_stop"),
     path("messages/<uuid:message_id>/retry/", control.retry, name="message_retry"),
     path("devices/", devices.list_devices, name="device_list"),
+    path("devices/counts/", devices.count_devices, name="device_counts"),
+    path("devices/<int:registration_pk>/", devices.show_device, name="device"),
     path("devices/<int:registration_pk>/deactivate/", devices.deactivate, name="device_deactivate"),
+    path("activity/", activity.list_activity, name="activity"),
     path("keys/", keys.list_keys, name="keys"),
     path("keys/<int:key_id>/revoke/", keys.revoke_key, name="key_revoke"),
     path("providers/", providers.list_providers, name="providers"),

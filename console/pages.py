@@ -22,6 +22,14 @@ SECTIONS = (
     ("device_list", "Devices", "devices"),
     ("providers", "Providers", "providers"),
 )
+#: what the name of a page begins with -> the section it belongs to
+_SECTION_OF = {
+    "message": "message_list",
+    "device": "device_list",
+    "provider": "providers",
+    "credential": "providers",
+    "compose": "compose",
+}
 #: applications the switcher lists; beyond that the home page has them all
 SWITCHER_LENGTH = 50
 
@@ -36,8 +44,12 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "applications": applications_of(user)[:SWITCHER_LENGTH],  # lazy: fragments never read it
         "may_send": getattr(request, "may_send", False),
         "sections": SECTIONS,
-        "section": request.resolver_match.url_name if request.resolver_match else "",
+        "section": _section(request.resolver_match.url_name or "") if request.resolver_match else "",
     }
+
+
+def _section(page: str) -> str:
+    return next((section for prefix, section in _SECTION_OF.items() if page.startswith(prefix)), page)
 
 
 @dataclass(frozen=True, slots=True)

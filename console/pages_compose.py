@@ -29,6 +29,10 @@ from messaging.publishing import PublishRequest, audience_of, render_for
 #: the id is not known before publishing; a real one has the same length, so the bytes are right
 _SAMPLE_ID = "message:00000000-0000-0000-0000-000000000000"
 _COUNT_KEPT_S = 10
+#: a review is shown after this at the latest; counting a wide segment among a million devices takes seconds
+REVIEW_PATIENCE_MS = 300
+#: while the reader has an estimate before them; then they have to do with it
+EXACT_PATIENCE_MS = 15_000
 _FRAMES_WITHOUT_AUDIENCE = (Os.ANDROID, Os.IOS)
 
 
@@ -102,21 +106,26 @@ class ComposePreview:
         return any(payload.is_over for payload in self.payloads)
 
 
-def compose_preview(form: ComposeForm, application: Application, *, is_fresh: bool = False) -> ComposePreview:
+def compose_preview(form: ComposeForm, application: Application, *, patience_ms: int | None = None) -> ComposePreview:
     """What the form says so far. `form` has been validated, whether or not it is valid."""
     request = form.draft_request()
     oses = request.target_oses()
     shown = tuple(Os) if oses is None else oses or _FRAMES_WITHOUT_AUDIENCE
     rendered, payloads = payloads_of(request, application, shown)
     return ComposePreview(
-        frames=[Frame(os, rendered[NATIVE_PUSH_SERVICE[os]]) for os in shown if NATIVE_PUSH_SERVICE[os] in rendered],
+        frames=frames_of(rendered, shown),
         payloads=payloads,
-        audience=count_audience(request, application, is_chosen=form.is_audience_known, is_fresh=is_fresh),
+        audience=count_audience(request, application, is_chosen=form.is_audience_known, patience_ms=patience_ms),
         moment=form.moment,
         plan=firing_plan(request, form.zone_name),
         curl=as_curl(request, application),
         console_only=console_only(request),
     )
+
+
+def frames_of(rendered: dict[PushService, Notification], shown: tuple[Os, ...]) -> list[Frame]:
+    """A device of each operating system whose notification can be drawn."""
+    return [Frame(os, rendered[NATIVE_PUSH_SERVICE[os]]) for os in shown if NATIVE_PUSH_SERVICE[os] in rendered]
 
 
 def payloads_of(
@@ -149,14 +158,17 @@ def _counted_lately(spec: AudienceSpec) -> QuickCount:
 
 
 def count_audience(
-    request: PublishRequest, application: Application, *, is_chosen: bool = True, is_fresh: bool = True
+    request: PublishRequest, application: Application, *, is_chosen: bool = True, patience_ms: int | None = None
 ) -> AudienceView:
-    """Devices per operating system: the number the send button carries. `is_fresh`: counted now, and every one of
-    them, as for the review."""
+    """Devices per operating system: the number the send button carries.
+
+    Counted now, and every one of them if that takes no longer than `patience_ms`; None: what was counted in the last
+    seconds will do, as for somebody who types.
+    """
     channel = application.channels.filter(name=request.channel_name).values_list("pk", flat=True).first()
     by_os: dict[Os, int] = {}
     spec = audience_of(request, application, channel)
-    counted = QuickCount(audience.count(spec), is_exact=True) if is_fresh else _counted_lately(spec)
+    counted = _counted_lately(spec) if patience_ms is None else audience.count_quickly(spec, patience_ms=patience_ms)
     for entry in counted.counts:
         by_os[entry.os] = by_os.get(entry.os, 0) + entry.devices
     return AudienceView(

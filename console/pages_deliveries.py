@@ -8,7 +8,7 @@ from console.pages_pending import pending_devices
 from devices.models import Application, DeviceRegistration
 from devices.push_services import PushService
 from messaging.ledger import deliveries_of
-from messaging.models import Delivery, DeliveryOutcome, Occurrence
+from messaging.models import SKIPPED_OUTCOMES, Delivery, DeliveryOutcome, Occurrence
 
 PAGE_LENGTH = 25
 #: registrations whose id begins with what was typed; more are not worth looking through
@@ -37,6 +37,11 @@ class DeliveryRow:
     delivery: Delivery
     registration: DeviceRegistration | None  #: None when it was deleted since
     outcome: DeliveryOutcome | None  #: None: waiting
+
+    @property
+    def requests(self) -> int:
+        """Requests made for the device: what was skipped was counted as a try, but nothing left in it."""
+        return max(0, self.delivery.tries - (self.outcome in SKIPPED_OUTCOMES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Prefetch
+from django.core.cache import cache
+from django.db.models import Count, Prefetch
 from django.db.models.functions import Now
 
 from devices.models import Application, DeviceRegistration, RegistrationState, Subscription
@@ -16,6 +17,7 @@ from messaging.models import Lane, LaneState, ProviderCredential
 PAGE_LENGTH = 50
 #: devices looked through for what was typed; who gets more types on
 MOST_FOUND = 500
+_COUNTS_KEPT_S = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,34 @@ def device_page(application: Application, wanted: DeviceFilter) -> DevicePage:
     subscriptions = Prefetch("subscription_set", Subscription.objects.select_related("channel"))
     devices = list(query.order_by("pk").prefetch_related(subscriptions)[: PAGE_LENGTH + 1])
     return DevicePage(devices[:PAGE_LENGTH], devices[PAGE_LENGTH - 1].pk if len(devices) > PAGE_LENGTH else None)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCounts:
+    """How many devices there are."""
+
+    by_os: list[tuple[Os, int]]  #: active ones
+    gone: int
+
+    @property
+    def active(self) -> int:
+        """Devices that can be sent to, over all operating systems."""
+        return sum(devices for _, devices in self.by_os)
+
+
+def device_counts(application: Application) -> DeviceCounts:
+    """As of the last half minute: a million devices take 0.3 s and more to count."""
+    counted = cache.get_or_set(f"devices/{application.pk}", lambda: _counted(application), _COUNTS_KEPT_S)
+    assert isinstance(counted, DeviceCounts)
+    return counted
+
+
+def _counted(application: Application) -> DeviceCounts:
+    groups = application.registrations.order_by().values_list("os", "state").annotate(devices=Count("pk"))
+    counts = {(os, state): devices for os, state, devices in groups}
+    active = [(os, counts.get((os.value, RegistrationState.ACTIVE.value), 0)) for os in Os]
+    gone = sum(devices for (_, state), devices in counts.items() if state == RegistrationState.GONE)
+    return DeviceCounts([(os, devices) for os, devices in active if devices], gone)
 
 
 def _listening(application: Application, wanted: DeviceFilter) -> list[int]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from console.forms import form_can_say
 from console.models import AuditEntry
-from console.pages_compose import Payload, payloads_of
+from console.pages_compose import Frame, Payload, frames_of, payloads_of
 from console.pages_messages import LATEST_FIRST, author_of
 from devices.models import Application
 from devices.push_services import Os
@@ -33,12 +33,13 @@ def shown_occurrence(message: Message, n: int | None, retry_no: int = 0) -> Occu
     return message.occurrences.filter(n=min(n, _LARGEST), retry_no=min(retry_no, _LARGEST)).first()
 
 
-def payloads_sent(message: Message, application: Application) -> list[Payload]:
-    """The exact payload per push service."""
+def looks_and_payloads(message: Message, application: Application) -> tuple[list[Frame], list[Payload]]:
+    """What people see on each operating system, and the exact payload per push service."""
     request = request_of(message)
     oses = request.target_oses()
-    _, payloads = payloads_of(request, application, tuple(Os) if oses is None else oses, message.wire_id)
-    return payloads
+    shown = tuple(Os) if oses is None else oses
+    rendered, payloads = payloads_of(request, application, shown, message.wire_id)
+    return frames_of(rendered, shown), payloads
 
 
 _WORDS = {

@@ -15,10 +15,12 @@ from devices.models import Application
 from devices.push_services import Os, OsMask
 from messaging.ledger import Ledger, ledgers_of
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
-from messaging.publishing import request_of
+from messaging.publishing import PublishRequest, request_of
 from messaging.rendering import body_text
 
 PAGE_LENGTH = 50
+#: publisher id of test sends from the composer, by which lists tell them from campaigns
+TRIAL_PUBLISHER = "console-test"
 #: the firing or retry that began last, else the first to come
 LATEST_FIRST = (F("claimed_at").desc(nulls_last=True), F("closed_at").asc(nulls_first=True), "n")
 
@@ -190,7 +192,13 @@ def _end_state(message: Message, ledger: Ledger) -> State:
 
 def audience_words(message: Message) -> str:
     """Whom the message is for, in a few words."""
-    request = request_of(message)
+    words = _whom(request_of(message))
+    if message.publisher_id == TRIAL_PUBLISHER:
+        return f"Test, {words}"
+    return f"{words}, only a segment" if message.segment_query else words
+
+
+def _whom(request: PublishRequest) -> str:
     oses = request.target_oses()
     if oses == ():
         return "Pub/sub only"

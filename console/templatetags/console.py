@@ -8,10 +8,12 @@ from typing import Any
 from django import template
 from django.utils import timezone
 
+from console.form_fields import HEADER_FIELDS
 from messaging.ledger import Ledger
 
 register = template.Library()
 
+_LABEL_OF_HEADER = {field.header: f"{field.os.label} {field.label.lower()}" for field in HEADER_FIELDS}
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -58,6 +60,12 @@ def number(value: float | None) -> str:
 def stamp(moment: datetime | None) -> str:
     """`2026-11-22 14:05:09 UTC`."""
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@register.filter
+def header_label(name: str) -> str:
+    """`Android title` for `android-content-title`: what the composer calls the header, else the header's own name."""
+    return _LABEL_OF_HEADER.get(name, name)
 
 
 @register.inclusion_tag("console/partials/_ledger_bar.html")

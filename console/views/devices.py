@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from console import audit
 from console.access import application_view
 from console.htmx import ConsoleRequest, render_page_or_partial
-from console.pages_devices import DeviceFilter, device_page
+from console.pages_device import device_history
+from console.pages_devices import DeviceFilter, device_counts, device_page
 from console.query import choice_of, number_of
 from devices.models import DeviceRegistration, RegistrationState
 from devices.push_services import Os
@@ -46,6 +47,26 @@ def list_devices(request: ConsoleRequest) -> HttpResponse:
             "query": urlencode(query),
         },
     )
+
+
+@require_GET
+@application_view
+def count_devices(request: ConsoleRequest) -> HttpResponse:
+    """How many there are: asked for by the page once it is shown."""
+    return render(request, "console/partials/_device_counts.html", {"counts": device_counts(request.application)})
+
+
+@require_GET
+@application_view
+def show_device(request: ConsoleRequest, registration_pk: int) -> HttpResponse:
+    """One device: its registration, and what became of the latest messages on it."""
+    device = get_object_or_404(DeviceRegistration, application=request.application, pk=registration_pk)
+    context = {
+        "device": device,
+        "channels": device.channels.order_by("name").values_list("name", flat=True),
+        "history": device_history(request.application, device, number_of(request.GET.get("before"))),
+    }
+    return render(request, "console/device.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -17,7 +17,14 @@ from console import audit
 from console.access import application_view
 from console.htmx import ConsoleRequest, render_page_or_partial
 from console.pages_deliveries import DeliveryFilter, delivery_page
-from console.pages_message import may_cancel, may_clone, may_edit, payloads_sent, shown_occurrence, timeline_of
+from console.pages_message import (
+    looks_and_payloads,
+    may_cancel,
+    may_clone,
+    may_edit,
+    shown_occurrence,
+    timeline_of,
+)
 from console.pages_messages import StatusFilter, message_list
 from console.pages_progress import firings_of, progress_of, samples_of
 from console.query import choice_of, number_of
@@ -56,13 +63,15 @@ def list_messages(request: ConsoleRequest) -> HttpResponse:
 def show_message(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """Everything about one message."""
     message, occurrence = looked_up(request, message_id)
+    frames, payloads = looks_and_payloads(message, request.application)
     context = {
         "message": message,
         "text": body_text(message.body),
         "may_cancel": may_cancel(message),
         "may_edit": may_edit(message, occurrence),
         "may_clone": may_clone(message),
-        "payloads": payloads_sent(message, request.application),
+        "frames": frames,
+        "payloads": payloads,
         "firings": firings_of(message),
     }
     if occurrence is not None:
@@ -175,8 +184,12 @@ def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, ob
         "reason": wanted.reason,
         "service": wanted.push_service or "",
     }
+    deliveries = delivery_page(request.application, occurrence, wanted)
     return {
-        "deliveries": delivery_page(request.application, occurrence, wanted),
+        "deliveries": deliveries,
+        "absent": None
+        if deliveries.rows
+        else request.application.registrations.filter(device_id=wanted.search).first(),
         "wanted": wanted,
         "occurrence": occurrence,
         "outcomes": DeliveryOutcome,

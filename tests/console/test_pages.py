@@ -16,7 +16,7 @@ from devices.push_services import PushService
 from messaging import heartbeat
 from messaging.models import Batch, Lane, LaneState, Message, MessageStatus
 from tests.console.rows import address, make_delivery, make_done, make_message, make_occurrence, make_sending
-from tests.factories import make_registration
+from tests.factories import make_application, make_registration
 
 
 def queries(page: Client, path: str) -> int:
@@ -286,3 +286,48 @@ def test_health_reports_the_ages_of_heartbeats(client: Client, db: None) -> None
     assert answer.status_code == 200
     assert answer.json()["database"] == "ok"
     assert set(answer.json()["seconds_since_heartbeat"]) == {"ticker", "workers"}
+
+
+def test_every_page_of_a_section_marks_it_in_the_navigation(page: Client, application: Application) -> None:
+    message = make_message(application)
+    device = application.registrations.first()
+    assert device is not None
+
+    for path, section in ((f"messages/{message.message_id}/", "messages/"), (f"devices/{device.pk}/", "devices/")):
+        html = page.get(address(application, path)).content.decode()
+        assert html.count(f'href="{address(application, section)}" aria-current="page"') == 2
+
+
+def test_the_api_page_shows_whoever_came_from_an_application_their_own_address(
+    page: Client, application: Application
+) -> None:
+    own = page.get(f"/api/docs?application={application.application_id}").content.decode()
+    foreign = page.get(f"/api/docs?application={make_application('Another Shop').application_id}").content.decode()
+
+    assert f"/{str(application.application_id).upper()}/API-KEY" in own
+    assert "/APPLICATION-ID/API-KEY" in foreign
+
+
+def test_what_is_skipped_shows_no_request(page: Client, application: Application) -> None:
+    message = make_message(application)
+    occurrence = make_done(message)
+    make_delivery(occurrence, make_registration(application), "cancelled")
+
+    html = page.get(address(application, f"messages/{message.message_id}/")).content.decode()
+
+    assert 'data-label="Requests">0<' in html
+
+
+def test_a_message_for_a_segment_is_not_listed_as_for_everyone(page: Client, application: Application) -> None:
+    make_message(application, push_broadcast=31, segment_query="plan = 'gold'")
+
+    assert "Everyone in the channel, only a segment" in page.get(address(application, "messages/")).content.decode()
+
+
+def test_the_message_page_shows_what_people_saw(page: Client, application: Application) -> None:
+    message = make_message(application, headers={"ios-alert-title": "Corner Coffee"})
+
+    html = page.get(address(application, f"messages/{message.message_id}/")).content.decode()
+
+    assert "note-ios" in html
+    assert '<dt title="ios-alert-title">iOS alert title</dt>' in html

@@ -150,3 +150,26 @@ def test_composing_works_without_javascript(
     context.close()
 
     assert Message.objects.get().headers == {"campaign": "spring"}
+
+
+def test_a_test_send_is_answered_beside_the_form(page: Page, application: Application) -> None:
+    page.goto(address(application, "compose/"))
+    page.locator("#id_body").fill("Coffee is ready")
+    page.get_by_label("Test on your own devices first").fill("nobodys-phone")
+    page.get_by_role("button", name="Send a test").dblclick()
+
+    expect(page.locator("#trial-result")).to_contain_text("No device is registered with this id.")
+    expect(page.locator("#compose-live")).to_contain_text("Coffee is ready")
+    assert axe_violations(page) == []
+    assert Message.objects.count() == 1
+
+
+def test_the_enter_key_in_a_field_asks_for_the_review(page: Page, application: Application) -> None:
+    page.goto(address(application, "compose/"))
+    page.get_by_label("Everyone in this channel").check()
+    page.locator("#id_body").fill("Coffee is ready")
+
+    page.locator("#id_android_title").press("Enter")
+
+    page.get_by_role("heading", name="Review and confirm").wait_for()
+    assert not Message.objects.exists()
