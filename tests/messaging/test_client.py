@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -69,13 +71,14 @@ def published() -> Message:
     return Message.objects.get()
 
 
-def test_it_is_one_file_that_needs_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "client.py").write_text(Path(client.__file__).read_text())
-    code = f"import sys; sys.path = [{str(tmp_path)!r}, *sys.path]; import client; print(client.Messaging.__name__)"
+def test_it_is_a_folder_that_needs_nothing_else(tmp_path: Path) -> None:
+    shutil.copytree(Path(client.__file__).parent, tmp_path / "messaging" / "client")
+    path = f"import sys; sys.path = [{str(tmp_path)!r}, *sys.path]; "
+    code = f"{path}from messaging import client; print(client.Messaging.__name__, client.__file__)"
 
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
 
-    assert (run.stdout, run.stderr) == ("Messaging\n", "")
+    assert (run.stdout, run.stderr) == (f"Messaging {tmp_path}/messaging/client/__init__.py\n", "")
 
 
 def test_publish_needs_only_a_message(messaging: Messaging) -> None:
@@ -193,18 +196,197 @@ def test_a_moment_without_time_zone_is_refused_before_sending(messaging: Messagi
     assert not Message.objects.exists()
 
 
-def test_the_asynchronous_client_has_the_same_calls(live_server: LiveServer, account: ApiAccount) -> None:
-    messaging = AsyncMessaging(live_server.url, str(account.application.application_id), account.key)
+def test_the_asynchronous_client_has_the_same_calls() -> None:
+    def calls(kind: type[Messaging] | type[AsyncMessaging]) -> dict[str, tuple[inspect.Signature, str | None]]:
+        public = {name: call for name, call in vars(kind).items() if not name.startswith("_") and name != "close"}
+        return {name: (inspect.signature(call), call.__doc__) for name, call in public.items()}
 
-    async def both() -> list[MessageStatus]:
-        first, second = await asyncio.gather(messaging.publish("one"), messaging.publish("two", "news"))
-        return [await messaging.get_message_status(status.message_id) for status in (first, second)]
+    assert calls(AsyncMessaging) == calls(Messaging)
+    assert all(inspect.iscoroutinefunction(getattr(AsyncMessaging, name)) for name in calls(Messaging))
 
-    statuses = asyncio.run(both())
 
-    assert {status.message_id for status in statuses} == {message.wire_id for message in Message.objects.all()}
-    public = {name for name in vars(Messaging) if not name.startswith("_")}
-    assert {name for name in vars(messaging) if not name.startswith("_")} == public
+def test_every_call_can_be_awaited(live_server: LiveServer, account: ApiAccount) -> None:
+    PushTemplate.objects.create(application=account.application, name="welcome", message="Hello {name}")
+
+    async def use() -> None:
+        async with AsyncMessaging(live_server.url, str(account.application.application_id), account.key) as messaging:
+            at = DeliveryOptions(publish_at=datetime.now(UTC) + SOON)
+            planned = await messaging.publish("Later ü", "tea", delivery_options=at)
+            assert (await messaging.get_message_status(planned.message_id)).status is PublishStatus.SCHEDULED
+            assert (await messaging.cancel(planned.message_id)).status is PublishStatus.CANCELLED
+            await messaging.delete_channel("tea")
+            await messaging.register_device("tok", "a/b ü", "ANDROID", channels=["news"])
+            assert (await messaging.get_registrations("a/b ü"))[0].channels == ("news",)
+            assert await messaging.unregister("a/b ü")
+            assert (await messaging.push_with_template("welcome", {"name": "Kim"})).status is PublishStatus.SCHEDULED
+            assert list(await messaging.get_push_templates("android")) == ["welcome"]
+            with pytest.raises(client.UnknownChannel):
+                await messaging.delete_channel("nowhere")
+
+    asyncio.run(use())
+
+
+def test_without_a_block_each_awaited_call_has_a_connection_of_its_own(account: ApiAccount) -> None:
+    with faulty(200, 200) as server:
+        messaging = AsyncMessaging(server.url, "APP", "KEY")
+        asyncio.run(publish_twice(messaging))
+
+    assert server.connections == 2
+
+
+def test_inside_a_block_a_connection_is_used_again() -> None:
+    async def use(url: str) -> None:
+        async with AsyncMessaging(url, "APP", "KEY") as messaging:
+            await publish_twice(messaging)
+
+    with faulty(200, 200, 200, 200) as server:
+        asyncio.run(use(server.url))
+        with Messaging(server.url, "APP", "KEY") as messaging:
+            messaging.publish("x")
+            messaging.publish("x")
+
+    assert server.connections == 2
+
+
+async def publish_twice(messaging: AsyncMessaging) -> None:
+    for _ in range(2):
+        await messaging.publish("x")
+
+
+def test_an_idle_connection_that_the_server_closed_is_not_used() -> None:
+    with faulty(200, 200, closes=True) as server, Messaging(server.url, "APP", "KEY") as messaging:
+        messaging.publish("x")
+        messaging.publish("x")
+
+    assert (server.connections, len(server.seen)) == (2, 2)
+
+
+def test_many_awaited_calls_share_so_many_connections() -> None:
+    async def use(url: str) -> list[MessageStatus]:
+        async with AsyncMessaging(url, "APP", "KEY", max_connections=5) as messaging:
+            return await asyncio.gather(*(messaging.publish("x") for _ in range(50)))
+
+    with faulty(*[200] * 50) as server:
+        statuses = asyncio.run(use(server.url))
+
+    assert len(statuses) == 50
+    assert server.connections <= 5
+
+
+def test_an_awaited_call_that_is_cancelled_sends_nothing_more() -> None:
+    async def use(url: str) -> None:
+        messaging = AsyncMessaging(url, "APP", "KEY")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await messaging.publish("x")
+
+    with faulty(429, 200, retry_after="1") as server:
+        asyncio.run(use(server.url))
+
+    assert len(server.seen) == 1
+
+
+def test_awaited_calls_fail_and_are_tried_again_alike() -> None:
+    with faulty(0, 503, 409, 200) as server:
+        status = asyncio.run(AsyncMessaging(server.url, "APP", "KEY").publish("x"))
+    with faulty(0) as lost, pytest.raises(client.ConnectionFailed):
+        asyncio.run(AsyncMessaging(lost.url, "APP", "KEY").cancel("message:1"))
+
+    assert status.status is PublishStatus.SCHEDULED
+    assert len({key for _, key in server.seen}) == 1
+    assert (len(server.seen), len(lost.seen)) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b'8;x=y\r\n{"a":{"b\r\n6\r\n":"c"}\r\n1\r\n}\r\n0\r\nT: 1\r\n\r\n',
+        b'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{"a":{"b":"c"}}',
+        b'HTTP/1.0 200 OK\r\n\r\n{"a":{"b":"c"}}',
+    ],
+    ids=["chunks", "hints before", "until the end"],
+)
+def test_an_awaited_answer_may_come_in_any_form_of_http(answer: bytes) -> None:
+    assert asyncio.run(templates_from(answer)) == {"a": {"b": "c"}}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+    ],
+)
+def test_what_is_no_http_is_a_failed_connection(answer: bytes) -> None:
+    with pytest.raises(client.ConnectionFailed):
+        asyncio.run(cancel_from(answer))
+
+
+async def templates_from(answer: bytes) -> dict[str, dict[str, object]]:
+    async with answering(answer) as messaging:
+        return await messaging.get_push_templates("IOS")
+
+
+async def cancel_from(answer: bytes) -> None:
+    async with answering(answer) as messaging:
+        await messaging.cancel("message:1")
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[AsyncMessaging]:
+    """A client of a server that always says this, and hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield AsyncMessaging(f"http://127.0.0.1:{port}", "APP", "KEY")
+
+
+def test_a_channel_is_deleted_once(messaging: Messaging) -> None:
+    messaging.publish("x", "tea")
+
+    messaging.delete_channel("tea")
+
+    with pytest.raises(client.UnknownChannel) as refused:
+        messaging.delete_channel("tea")
+    assert refused.value.code == 5914
+
+
+def test_a_client_shows_no_key_and_no_token() -> None:
+    for kind in (Messaging, AsyncMessaging):
+        shown = repr(kind("https://push.example.org", "APP", "the-secret-key", user_token="the-secret-token"))
+
+        assert shown == f"{kind.__name__}('https://push.example.org', 'APP')"
+
+
+@pytest.mark.parametrize(
+    "url", ["push.example.org", "ftp://push.example.org", "https://", "https://me:pw@push.example.org"]
+)
+def test_what_is_no_address_of_a_server_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="url must be"):
+        Messaging(url, "APP", "KEY")
+
+
+@pytest.mark.parametrize("smuggled", ["a\r\nX-Evil: 1", "ü"])
+def test_headers_take_printable_characters_alone(smuggled: str) -> None:
+    with pytest.raises(ValueError, match="printable ASCII"):
+        Messaging("http://127.0.0.1:1", "APP", "KEY", user_token=smuggled)
+    with pytest.raises(ValueError, match="printable ASCII"):
+        Messaging("http://127.0.0.1:1", "APP", "KEY").publish("x", idempotency_key=smuggled)
+
+
+def test_who_is_asked_to_wait_for_long_is_told_so_instead() -> None:
+    with faulty(429, retry_after="30") as server, pytest.raises(ClarionError) as refused:
+        Messaging(server.url, "APP", "KEY").publish("x")
+
+    assert (refused.value.http_status, refused.value.retry_after, len(server.seen)) == (429, 30.0, 1)
 
 
 @dataclass(slots=True)
@@ -213,14 +395,24 @@ class Faulty:
 
     url: str
     seen: list[tuple[str, str | None]] = field(default_factory=list)
+    connections: int = 0
 
 
 @contextmanager
-def faulty(*answers: int, retry_after: str = "") -> Iterator[Faulty]:
-    """A server that answers with these statuses in turn, 0 being a connection cut without a word."""
+def faulty(*answers: int, retry_after: str = "", closes: bool = False) -> Iterator[Faulty]:
+    """A server that answers with these statuses in turn, 0 being a connection cut without a word.
+
+    Where it `closes`, it ends each connection after its answer without saying so beforehand.
+    """
     waiting = list(answers)
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            known.connections += 1
+
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             known.seen.append((self.command, self.headers["Idempotency-Key"]))
@@ -231,6 +423,7 @@ def faulty(*answers: int, retry_after: str = "") -> Iterator[Faulty]:
                 self.send_header("Retry-After", retry_after)
                 self.end_headers()
                 self.wfile.write(body)
+            self.close_connection = self.close_connection or closes or not status
 
         do_GET = do_POST = do_DELETE = answer
 
