@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from console import demo, postgres, startup
+from console import demo, postgres, preparing, startup
 from console.processes import Child, stop_all
 from console.stopping import stop_on_signals
 from devices.models import Application
@@ -61,9 +61,7 @@ class Command(BaseCommand):
         startup.check_ports(host, port, port + 1)  # pages and REST; live subscribers
         os.environ["PORT"] = str(port)  # the processes started here print and link to this address
         startup.start_database()
-        startup.prepare_database()
-        startup.collect_static()
-        administrator = startup.first_administrator()
+        administrator = preparing.prepare()
         keys = None
         if with_demo or Application.objects.filter(is_simulated=True).exists():
             simulators, urls = startup.start_simulators()
