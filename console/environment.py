@@ -16,6 +16,16 @@ TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 SHORTEST_SECRET = 32  # characters; 128 bits even when they are hexadecimal digits
 
+#: libpq's: without them a process waits for up to 16 minutes for a server that was cut off from it. 15 s is half of
+#: the time after which others take over what the process holds
+SERVER_GONE = {
+    "connect_timeout": "5",
+    "tcp_user_timeout": "15000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "1",
+}
+
 
 class ConfigurationError(Exception):
     """A setting that makes no sense: one sentence, beginning with the variable's name, for whoever starts Clarion."""
@@ -145,7 +155,7 @@ def database_from_url(url: str) -> dict[str, object]:
     name = unquote(parts.path.lstrip("/"))
     if not name:
         raise ConfigurationError("DATABASE_URL must end with the name of a database, as in postgresql://host/clarion.")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = SERVER_GONE | dict(parse_qsl(parts.query, keep_blank_values=True))
     return {
         "ENGINE": "devices.postgresql",
         "NAME": name,

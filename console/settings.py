@@ -207,7 +207,7 @@ RATES = {
     "SERVER_CALLS": env_rate("CLARION_RATE_SERVER_CALLS", "0"),
 }
 
-# Jobs: a bell, not the record (design.md 2). `timeout < retry`; a drain ends by itself after 20 s.
+# Jobs: a bell, not the record (design.md 2). `timeout < retry`; drains have a timeout of their own.
 QUEUE_NAME = "clarion"
 WORKERS = env_int("CLARION_WORKERS", default=2, minimum=1, maximum=64)
 Q_CLUSTER = {

@@ -11,7 +11,7 @@ from django.db import connection
 
 from devices.audience import id_array
 from devices.push_services import PushService
-from messaging import pacing
+from messaging import heartbeat, pacing
 from messaging.models import InDoubtPolicy, OccurrenceState
 from messaging.providers.base import Target
 
@@ -48,17 +48,18 @@ class ClaimedBatch:
 
 # A lane that is throttled or paused keeps its batches waiting without slowing the others. What is cancelled or expired
 # waits for nothing: no request of it leaves, and its devices are to have their outcome.
-_OPEN = """
+# A lease runs out before witnesses only: after the database was away its owner may be about to write what it holds.
+_OPEN = f"""
     FROM messaging_batch b
     JOIN messaging_occurrence o ON o.id = b.occurrence_id
     JOIN messaging_message m ON m.id = o.message_id
-    WHERE b.state <> 'done' AND (b.state = 'waiting' OR b.lease_until < now())
+    WHERE b.state <> 'done' AND (b.state = 'waiting' OR (b.lease_until < now() AND {heartbeat.IS_WITNESSED}))
       AND (o.state = 'cancelled' OR o.due_at + m.ttl <= now()
            OR (b.due_at <= now() AND o.paused_at IS NULL AND NOT EXISTS (
           SELECT 1 FROM messaging_lane l
           WHERE l.application_id = m.application_id AND l.push_service = b.push_service AND l.origin = ''
             AND (l.state = 'paused' OR (l.state = 'throttled' AND l.throttled_until > now())))))
-"""
+"""  # noqa: S608
 
 _CLAIM = f"""
 WITH taken AS (

@@ -43,10 +43,11 @@ _FLUSH_DONE_AFTER_S = 0.1
 _RUN_FOR_S = 20.0
 #: longer while a lane does not answer: its requests are waited for, and the others must not wait with them
 _RUN_LONGER_S = 10.0
-#: after the 20 s answers are waited for, a little longer than a request may take; django-q2 kills a job after 40 s
+#: after the 20 s answers are waited for, a little longer than a request may take
 _PATIENCE_S = 16.0
 _TEND_EVERY_S = 1.0
-#: after longer without a sign of life nothing leaves before the leases are seen to be still ours
+#: after longer without a sign of life nothing leaves before the leases are seen to be still ours, and nothing is given
+#: up before the answers that came meanwhile are taken
 _SURE_FOR_S = 5.0
 _MOST_BATCHES = 32
 _CLAIM_EVERY_S = 0.1
@@ -89,7 +90,7 @@ class Drain:
                 self._receive()
                 self._write_due()
         except (InterfaceError, OperationalError):
-            rescue.keep_answers(self._runs, self._on_wire, self._sign_of_life, until=self._stop_at + _PATIENCE_S)
+            rescue.keep_answers(self._runs, self._on_wire, self._sign_of_life)
             raise
         self._counter.flush()
         self._watch.note_answers(at_once=True)
@@ -203,8 +204,8 @@ class Drain:
                 continue
             on_wire = run.on_wire
             for _ in range(min(allowed, len(run.unsent))):
-                if _clock() - self._tended_at > _SURE_FOR_S:
-                    break  # it stood still: somebody else may be sending to these by now
+                if self._stood_still:
+                    break  # somebody else may be sending to these by now
                 self._send(run, run.unsent.popleft())
             self._pacer.used(run.batch.limits, run.on_wire - on_wire)
 
@@ -297,19 +298,24 @@ class Drain:
         now = _clock()
         if now - self._tended_at < _TEND_EVERY_S:
             return
+        self._heed_time(time.monotonic())
         self._tended_at = now
         held = batches.extend_leases(self._owner)
         for run in self._runs:
             run.is_stopped |= run.batch.pk not in held
         if self._group and heartbeat.seen(self._group):
             self.stop()
-        self._heed_time(time.monotonic())
         self._heed_people()
         self._watch.heed_closed_lanes()
         self._watch.note_answers()
 
+    @property
+    def _stood_still(self) -> bool:
+        """Whether the process, or the database it asked, took so long that answers wait and leases may be lost."""
+        return _clock() - self._tended_at > _SURE_FOR_S
+
     def _heed_time(self, now: float) -> None:
-        if now >= self._stop_at + _PATIENCE_S:
+        if now >= self._stop_at + _PATIENCE_S and not self._stood_still:
             self._abandon()
         for run in self._runs:
             run.is_stopped |= run.life_s <= 0 or (self._is_over(now) and bool(run.unsent))

@@ -14,6 +14,17 @@ from messaging.models import WorkerGroup
 
 #: a group not seen for this long is taken for dead
 DEAD_AFTER = timedelta(seconds=20)
+#: a group silent for longer has not been seen without a gap; half of a lease, so that no lease runs out in a gap unseen
+_GAP_S = 15.0
+#: after the database's return everybody alive gives a sign of life within this time: reconnecting takes up to 6 s
+GRACE_S = 15.0
+
+#: SQL: workers have been seen without a gap for so long that whoever kept silent meanwhile is dead. While nobody could
+#: reach the database, silence means nothing.
+IS_WITNESSED = f"""EXISTS (
+    SELECT FROM messaging_workergroup
+    WHERE kind = 'workers' AND seen_at > now() - interval '{_GAP_S} s' AND seen_since < now() - interval '{GRACE_S} s'
+)"""  # noqa: S608
 
 
 def new_name(kind: str) -> str:
@@ -27,16 +38,19 @@ def new_name(kind: str) -> str:
 def announce(name: str, *, kind: str, workers: int = 0) -> None:
     """Enter a group, or record that it is still there; forget those silent for a day."""
     WorkerGroup.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
-    known = {"kind": kind, "workers": workers, "host": socket.gethostname(), "is_stopping": False, "seen_at": Now()}
+    known = {"kind": kind, "workers": workers, "host": socket.gethostname(), "is_stopping": False}
     WorkerGroup.objects.update_or_create(name=name, defaults=known)
+    seen(name)
 
 
 def seen(name: str) -> bool:
     """Record that the group works; whether it was asked to end."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE messaging_workergroup SET seen_at = now() WHERE name = %s RETURNING is_stopping",
-            [name],
+            "UPDATE messaging_workergroup SET seen_at = now(), seen_since = "
+            "CASE WHEN seen_at > now() - make_interval(secs => %s) THEN seen_since ELSE now() END "
+            "WHERE name = %s RETURNING is_stopping",
+            [_GAP_S, name],
         )
         row = cursor.fetchone()
     return row is not None and bool(row[0])

@@ -366,6 +366,7 @@ class WorkerGroup(models.Model):
     is_stopping = models.BooleanField(default=False)
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
+    seen_since = models.DateTimeField(db_default=Now())  #: without a gap until `seen_at`
 
     class Meta:
         ordering = ["name"]

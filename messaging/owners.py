@@ -39,8 +39,7 @@ def are_working(group: str) -> bool:
 def _holders(group: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT owner FROM messaging_batch "
-            "WHERE state = 'sending' AND lease_until > now() AND starts_with(owner, %s)",
+            "SELECT DISTINCT owner FROM messaging_batch WHERE state = 'sending' AND starts_with(owner, %s)",
             [f"{group}/"],
         )
         return [owner for (owner,) in cursor.fetchall()]
@@ -51,7 +50,8 @@ def _lapse(owners: Collection[str]) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE messaging_batch SET lease_until = now() WHERE owner = ANY(%s) AND state = 'sending'",
+            "UPDATE messaging_batch SET state = 'waiting', lease_until = NULL "
+            "WHERE owner = ANY(%s) AND state = 'sending'",
             [list(owners)],
         )
 

@@ -20,6 +20,10 @@ BEAT = "messaging.jobs.beat"
 EXPIRE_REGISTRATIONS = "devices.jobs.expire_registrations"
 KEEP_HOUSE = "messaging.jobs.keep_house"
 
+#: a drain ends by itself after 36 s, but while PostgreSQL is away it keeps the answers it has. One that hangs costs a
+#: worker until then, and nothing else: what it held was taken over when its leases had run out.
+_DRAIN_TIMEOUT_S = 3600
+
 #: minutes between runs of the housekeeping jobs, rows of django-q2's Schedule, visible in the admin
 HOUSEKEEPING_MINUTES = {EXPIRE_REGISTRATIONS: 1, KEEP_HOUSE: 60}
 
@@ -32,7 +36,7 @@ def ring_ticker() -> None:
 
 def ring_drain() -> None:
     """Have one more worker plan and send whatever is open."""
-    async_task(DRAIN)
+    async_task(DRAIN, timeout=_DRAIN_TIMEOUT_S)
 
 
 def ring_beat(worker_group: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from django.db import InterfaceError, OperationalError, connection
 
@@ -19,6 +19,8 @@ from messaging.models import Batch, Delivery
 from messaging.providers.base import OutcomeKind
 
 _LOOK_AGAIN_S = 0.5
+#: what is on the wire is waited for, a little longer than a request may take
+_PATIENCE_S = 16.0
 #: nothing is known of the device yet: it is simply sent to by whoever takes the batch next
 _UNSETTLED = frozenset({OutcomeKind.REAUTH, OutcomeKind.PAUSE})
 
@@ -35,34 +37,36 @@ def progress_of(runs: Sequence[BatchRun]) -> Iterator[list[Progress]]:
         raise
 
 
-def keep_answers(
-    runs: Sequence[BatchRun], on_wire: dict[int, OnWire], sign_of_life: Callable[[], None], *, until: float
-) -> None:
-    """Take the answers that are due, then write everything and give the batches back; up to `until`, monotonic.
+def keep_answers(runs: Sequence[BatchRun], on_wire: dict[int, OnWire], sign_of_life: Callable[[], None]) -> None:
+    """Take the answers that are due, then write everything and give the batches back, however long that takes.
 
-    `sign_of_life` is given at every try: on a full disk it can be written where outcomes cannot, and without it the
-    watchdog would kill the worker just when there is space again.
+    `sign_of_life` is given at every try: the first thing after the database's return, it keeps the leases; and on a
+    full disk it can be written where outcomes cannot, without which the watchdog would kill the worker.
     """
     for run in runs:
         run.is_stopped = True
-    while on_wire and time.monotonic() < until:
-        _receive(on_wire)
-    progress = [run.take_progress() for run in runs]
-    for entry in progress:
-        entry.is_finished = False  # a device whose answer met the fault may be in no list
-    while time.monotonic() < until:
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while True:
         connection.close()
-        try:
+        look_again_at = time.monotonic() + _LOOK_AGAIN_S
+        with suppress(InterfaceError, OperationalError):
             sign_of_life()
-            for entry in progress:
-                _leave_out_written(entry)
-            feedback.record(progress)
-            for run in runs:
-                batches.release(run.batch)
-        except (InterfaceError, OperationalError):
-            time.sleep(_LOOK_AGAIN_S)
-        else:
-            return
+            if not on_wire or time.monotonic() >= give_up_at:
+                _write(runs)
+                return
+        while on_wire and time.monotonic() < look_again_at:
+            _receive(on_wire)
+        time.sleep(max(0.0, look_again_at - time.monotonic()))
+
+
+def _write(runs: Sequence[BatchRun]) -> None:
+    with progress_of(runs) as progress:
+        for entry in progress:
+            entry.is_finished = False  # a device whose answer met the fault may be in no list
+            _leave_out_written(entry)
+        feedback.record(progress)
+        for run in runs:
+            batches.release(run.batch)
 
 
 def _leave_out_written(entry: Progress) -> None:

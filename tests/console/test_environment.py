@@ -6,7 +6,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from console import environment
-from console.environment import ConfigurationError, database_from_url
+from console.environment import SERVER_GONE, ConfigurationError, database_from_url
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ def test_a_database_url_means_what_libpq_takes_it_for(url: str) -> None:
     given = {libpq: entry[django] for django, libpq in wanted.items() if entry[django]}
     options = entry["OPTIONS"]
     assert isinstance(options, dict)
-    assert {**given, **options} == conninfo_to_dict(url)
+    assert {**given, **options} == SERVER_GONE | conninfo_to_dict(url)
 
 
 @pytest.mark.parametrize("url", ["sqlite:///clarion.db", "mysql://root@localhost/clarion", "clarion"])

@@ -24,6 +24,7 @@ class FaultProxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
+        self._is_up = True
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -43,6 +44,15 @@ class FaultProxy:
         """What a firewall that lost its state does after a silence: nothing held back arrives, every peer gets RST."""
         self._in_loop(self._cut())
         self.let_go()
+
+    def fall(self) -> None:
+        """What a server that was killed does: every connection is reset, the new ones too, until it rises."""
+        self._is_up = False
+        self.cut()
+
+    def rise(self) -> None:
+        """Take connections again."""
+        self._is_up = True
 
     def serve(self) -> None:
         """Listen on a free port, in a thread that ends with the process."""
@@ -80,7 +90,8 @@ class FaultProxy:
         self._open.add(writer)
         try:
             await self._flowing.wait()
-            await self._join(reader, writer)
+            if self._is_up:
+                await self._join(reader, writer)
         finally:
             await self._drop(writer)
 

@@ -26,7 +26,7 @@ from messaging.publishing import PublishRequest, publish
 from messaging.ticker import Ticker
 from tests.messaging.drain_nursery import DrainNursery
 from tests.messaging.engine_model import Aim, Campaign, Phone, World
-from tests.messaging.stage import HEADERS, Stage, bring_forward
+from tests.messaging.stage import HEADERS, Stage, bring_forward, witness
 
 MINUTE = timedelta(minutes=1)
 OSES = (Os.ANDROID, Os.IOS, Os.WP, Os.WEB)
@@ -174,6 +174,7 @@ class EngineStage:
         Message.objects.update(repeat_expires_at=F("repeat_expires_at") - by)
         Batch.objects.update(due_at=F("due_at") - by, lease_until=F("lease_until") - by)
         Lane.objects.update(throttled_until=F("throttled_until") - by)
+        witness()
 
     def set_mode(self, service: str, mode: str) -> None:
         """A push service falls ill or gets well."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from django.db.models.functions import Now
 
-from messaging import batches, fanout
-from messaging.models import Batch, Occurrence
+from messaging import batches, fanout, heartbeat
+from messaging.models import Batch, Occurrence, WorkerGroup
 from tests.messaging.stage import Stage, in_threads, let_lease_lapse
 
 
@@ -35,6 +36,29 @@ def test_a_batch_is_free_again_when_its_lease_has_lapsed(stage: Stage) -> None:
     second = batches.claim("second")
 
     assert second is not None and (second.pk, second.attempt) == (first.pk, first.attempt + 1)
+
+
+_JUST_BACK = timedelta(seconds=heartbeat.GRACE_S - 5)
+_LONG = timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("since", "last", "kind"),
+    [(_LONG, _LONG, "workers"), (_JUST_BACK, timedelta(), "workers"), (_LONG, timedelta(), "ticker")],
+    ids=["nobody was heard yet", "the database has just returned", "no worker was heard"],
+)
+def test_a_lease_runs_out_only_while_other_workers_are_heard(
+    stage: Stage, since: timedelta, last: timedelta, kind: str
+) -> None:
+    occurrence = planned(stage)
+    first = batches.claim("first")
+    let_lease_lapse(occurrence)
+    WorkerGroup.objects.update(seen_since=Now() - since, seen_at=Now() - last, kind=kind)
+    assert first is not None
+
+    assert batches.claim("second") is None
+    assert batches.open_work(10) == 0
+    assert batches.extend_leases("first") == {first.pk}
 
 
 def test_a_sign_of_life_keeps_only_ones_own_leases(stage: Stage) -> None:

@@ -462,6 +462,24 @@ def test_a_drain_that_stood_still_doubles_no_more_than_it_had_on_the_wire(stage:
     assert check_books(occurrence).accepted == 1_500
 
 
+def test_a_drain_that_stood_still_takes_the_answers_that_came_before_it_gives_up(stage: Stage) -> None:
+    stage.devices(30)
+    stage.simulators.set_mode("fcm", latency_ms=500)
+    occurrence = stage.start("ANDROID")
+    drain = Drain()
+    drain._look_for_work()
+    wait_until(lambda: drain._fill() or drain._receive() or len(stage.requests()) == 10, 20, "ten requests")  # type: ignore[func-returns-value]
+    answered_at = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() > answered_at, 2, "their answers")
+    drain._stop_at -= 60  # as if PostgreSQL had not answered for a minute
+    drain._tended_at -= 60
+
+    drain.run()
+
+    assert check_books(occurrence).accepted == 10
+    assert len(stage.requests()) == 10
+
+
 def test_a_drain_that_stood_still_starts_no_request_before_it_has_seen_its_leases(stage: Stage) -> None:
     stage.devices(30)
     occurrence = stage.start("ANDROID")

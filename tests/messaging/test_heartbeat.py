@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from django.db.models.functions import Now
 
 from messaging import heartbeat
@@ -52,3 +54,29 @@ def test_the_name_of_a_group_fits_its_column_whatever_the_host_is_called() -> No
 
 def test_no_two_groups_have_the_same_name() -> None:
     assert heartbeat.new_name("workers") != heartbeat.new_name("workers")
+
+
+def seen_since(name: str) -> timedelta:
+    """How long ago the time began in which the group was seen without a gap."""
+    row = WorkerGroup.objects.annotate(now=Now()).get(name=name)
+    return row.now - row.seen_since
+
+
+def test_a_group_that_keeps_giving_signs_of_life_has_been_seen_since_it_began(db: None) -> None:
+    heartbeat.announce("a:1:workers", kind="workers")
+    WorkerGroup.objects.update(seen_at=Now() - timedelta(seconds=10), seen_since=Now() - timedelta(hours=1))
+
+    heartbeat.seen("a:1:workers")
+    heartbeat.announce("a:1:workers", kind="workers")
+
+    assert seen_since("a:1:workers") >= timedelta(hours=1)
+
+
+@pytest.mark.parametrize("sign", [heartbeat.seen, lambda name: heartbeat.announce(name, kind="workers")])
+def test_after_a_gap_a_group_is_seen_since_its_return(db: None, sign: Callable[[str], object]) -> None:
+    heartbeat.announce("a:1:workers", kind="workers")
+    WorkerGroup.objects.update(seen_at=Now() - timedelta(seconds=16), seen_since=Now() - timedelta(hours=1))
+
+    sign("a:1:workers")
+
+    assert seen_since("a:1:workers") < timedelta(seconds=5)
