@@ -59,13 +59,25 @@ class Buckets:
         full_at = max(self._find(key), now)
         wait_s = full_at - now - self._room_s
         self._full_at[key] = full_at if wait_s > 0 else full_at + self._interval_s
-        if len(self._full_at) >= self._most:
-            self._full_at, self._older = {}, self._full_at
+        self._age()
         return max(wait_s, 0.0)
+
+    def spend(self, key: str, count: int) -> None:
+        """Take that many, owing what is not there."""
+        self._full_at[key] = max(self._find(key), self._clock()) + count * self._interval_s
+        self._age()
+
+    def debt_s(self, key: str) -> float:
+        """Seconds until nothing is owed."""
+        return max(self._find(key) - self._clock() - self._room_s - self._interval_s, 0.0)
 
     def wait_s(self, key: str) -> float:
         """Seconds until there is a token; nothing is taken."""
         return max(self._find(key) - self._clock() - self._room_s, 0.0)
+
+    def _age(self) -> None:
+        if len(self._full_at) >= self._most:
+            self._full_at, self._older = {}, self._full_at
 
     def _find(self, key: str) -> float:
         full_at = self._full_at.get(key)

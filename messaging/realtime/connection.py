@@ -11,9 +11,9 @@ import base64
 import hashlib
 import socket
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import h11
 from wsproto.connection import Connection as Frames
@@ -21,38 +21,36 @@ from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
+from devices.errors import ApiError, BodyTooLarge, BodyTooSlow
+from messaging.realtime.exchange import (
+    BAD_REQUEST,
+    HEADERS,
+    JSON,
+    Request,
+    error_body,
+    refusal_at_once,
+    request_of,
+    retry_after,
+)
+from messaging.realtime.limits import Limits
+
 #: bytes of one POST body or websocket message; subscribers send little
 MAX_RECEIVED = 100_000
 #: bytes a subscriber may leave unread, beyond what the kernel holds for it
 MAX_UNSENT = 1024 * 1024
-#: seconds for a whole request to arrive, and for the next one on an idle connection
-IDLE_S = 60.0
+#: the same before its session has shown a right key
+MAX_RECEIVED_OF_STRANGERS = 8 * 1024
+#: bytes that may come behind a request that is not answered yet
+_MAX_AHEAD = 64 * 1024
+#: seconds for the next request to begin, and for a peer to take the last bytes
+_NEXT_S, _CLOSE_S = 60.0, 10.0
+#: bytes of websocket frames taken before others have their turn: one read may hold 40,000 frames of 20 us each
+_SLICE = 4096
+#: seconds an address that sent too much waits at most before it is looked at again
+_LONGEST_WAIT_S = 5.0
+_NEVER = float("inf")
 _WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _FINAL_TEXT = 0x81
-_HEADERS = [
-    (b"Access-Control-Allow-Origin", b"*"),
-    (b"Access-Control-Allow-Methods", b"GET, POST, OPTIONS"),
-    (b"Access-Control-Allow-Headers", b"content-type"),
-    (b"Access-Control-Max-Age", b"86400"),
-    (b"Cache-Control", b"no-store"),
-    (b"X-Content-Type-Options", b"nosniff"),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request, complete."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)  #: names in lower case
-    body: bytes = b""
-
-    @property
-    def wants_websocket(self) -> bool:
-        """Whether it asks to become one (RFC 6455 4.2.1)."""
-        return self.headers.get(b"upgrade", b"").lower() == b"websocket" and b"sec-websocket-key" in self.headers
 
 
 def text_frame_header(length: int) -> bytes:
@@ -64,20 +62,40 @@ def text_frame_header(length: int) -> bytes:
     return struct.pack("!BBQ", _FINAL_TEXT, 127, length)
 
 
-class Connection(asyncio.Protocol):
-    """Gives each request to `handle`, which answers now or later by `answer` or `become_websocket`."""
+class Host(Protocol):
+    """What connections belong to."""
 
-    def __init__(self, handle: Callable[[Connection, Request], None], members: set[Connection]) -> None:
-        self._handle = handle
+    limits: Limits
+
+    def handle(self, connection: Connection, request: Request) -> None:
+        """Answer the request now or later, by `answer`, `refuse` or `become_websocket`."""
+
+    def most_of_body(self, request: Request) -> int:
+        """Bytes its body may have."""
+
+
+class Connection(asyncio.Protocol):
+    """Gives each request to its host."""
+
+    def __init__(self, host: Host, members: set[Connection]) -> None:
+        self._host = host
+        self._limits = host.limits
         self._members = members
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._peer = self._client = ""
         self._http = h11.Connection(h11.SERVER)
-        self._request: h11.Request | None = None
-        self._body = b""
+        self._head: Request | None = None
+        self._is_head = False
+        self._body = bytearray()
+        self._ahead = 0
         self._frames: Frames | None = None
+        self._unread = b""
+        self._is_paused = self._is_idle = False
         self._text: list[str] = []
         self._text_length = 0
-        self.idle_since = asyncio.get_running_loop().time()
+        self.most_received = MAX_RECEIVED_OF_STRANGERS
+        self.deadline = self._loop.time() + self._limits.bounds.request_s
         self.on_text: Callable[[str], None] = _ignore
         self.on_lost: Callable[[], None] = _nothing
 
@@ -88,81 +106,135 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._members.add(self)
+        self._peer = transport.get_extra_info("peername")[0]
+        try:
+            self._limits.enter(self._peer)
+        except ApiError as error:
+            # before its request was read, which would cost as much as answering it
+            transport.write(refusal_at_once(error))
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone, or was cut off."""
         self._transport = None
         self._members.discard(self)
+        self._limits.leave(self._peer)
         self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._transport is None or self._transport.is_closing():
+            return
         if self._frames is not None:
             self._receive_frames(data)
+            return
+        self._ahead += len(data)
+        if self._is_busy and self._ahead > _MAX_AHEAD:
+            self.abort()
             return
         try:
             self._http.receive_data(data)
         except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint)
+            self._refuse_malformed(error.error_status_hint)
         else:
             self._read_requests()
 
     # HTTP
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a request waits for its answer."""
+        return self.deadline == _NEVER
+
     def _read_requests(self) -> None:
         try:
             while self._frames is None and self._transport is not None:
                 event = self._http.next_event()
-                if event is h11.NEED_DATA or event is h11.PAUSED:
+                if event is h11.PAUSED:
+                    return
+                if event is h11.NEED_DATA:
+                    self._expect_the_rest()
                     return
                 self._take(event)
         except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint)
+            self._refuse_malformed(error.error_status_hint)
+
+    def _expect_the_rest(self) -> None:
+        if self._is_idle and self._http.trailing_data[0]:
+            self._is_idle, self.deadline = False, self._loop.time() + self._limits.bounds.request_s
 
     def _take(self, event: object) -> None:
         if isinstance(event, h11.Request):
-            self._request, self._body = event, b""
+            if self._is_idle:
+                self._is_idle, self.deadline = False, self._loop.time() + self._limits.bounds.request_s
+            self._take_head(event)
         elif isinstance(event, h11.Data):
-            self._body += bytes(event.data)
-            if len(self._body) > MAX_RECEIVED:
-                self._refuse(413)
+            self._body += event.data
+            if self._head is not None and len(self._body) > self._host.most_of_body(self._head):
+                self._refuse_unread(BodyTooLarge())
         elif isinstance(event, h11.EndOfMessage):
             self._complete()
         elif isinstance(event, h11.ConnectionClosed):
             self.close()
 
-    def _complete(self) -> None:
-        assert self._request is not None
-        self.idle_since = float("inf")
+    def _take_head(self, event: h11.Request) -> None:
+        self._body.clear()
+        self._is_head = event.method == b"HEAD"
         try:
-            request = _request(self._request, self._body)
+            head = request_of(event)
         except ValueError:
-            self.answer(400, b"", "text/plain")
+            self._head = None
         else:
-            self._handle(self, request)
+            self._head = replace(head, client=self._limits.client_of(self._peer, head.headers))
 
-    def _refuse(self, status: int) -> None:
+    def _complete(self) -> None:
+        self.deadline, self._ahead = _NEVER, 0
+        if self._head is None:
+            self.answer(400, BAD_REQUEST, JSON)
+            return
+        request = replace(self._head, body=bytes(self._body))
+        self._limits.spend(request.client)
+        if wait_s := self._limits.wait_s(request.client):
+            self._loop.call_later(min(wait_s, _LONGEST_WAIT_S), self._hand_on, request)
+        else:
+            self._hand_on(request)
+
+    def _hand_on(self, request: Request) -> None:
+        if self._transport is not None:
+            self._host.handle(self, request)
+
+    def _refuse_malformed(self, status: int) -> None:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.answer(status, b"", "text/plain")
+            self.answer(status, BAD_REQUEST, JSON)
         self.close()
 
-    def answer(self, status: int, body: bytes, content_type: str) -> None:
+    def _refuse_unread(self, error: ApiError) -> None:
+        """Answer before the request is there, and read no more of it."""
+        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.refuse(error)
+        self.close()
+
+    def refuse(self, error: ApiError) -> None:
+        """Answer with the error, as REST does."""
+        self.answer(error.http_status, error_body(error), JSON, retry_after(error))
+
+    def answer(self, status: int, body: bytes, content_type: str, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Answer the open request; a peer that has gone hears nothing."""
         if self._transport is None or self._http.our_state is h11.ERROR:
             return
-        headers = [*_HEADERS, (b"Content-Type", content_type.encode()), (b"Content-Length", b"%d" % len(body))]
-        response = self._http.send(h11.Response(status_code=status, headers=headers)) or b""
-        is_head = self._request is not None and self._request.method == b"HEAD"  # RFC 9110 9.3.2: all but the content
-        content = self._http.send(h11.Data(data=body)) or b"" if body and not is_head else b""
+        about = ((b"Content-Type", content_type.encode()), (b"Content-Length", b"%d" % len(body)))
+        response = self._http.send(h11.Response(status_code=status, headers=[*HEADERS, *more, *about])) or b""
+        # a HEAD hears all but the content (RFC 9110 9.3.2)
+        content = self._http.send(h11.Data(data=body)) or b"" if body and not self._is_head else b""
         end = self._http.send(h11.EndOfMessage()) or b""
         self._write(response + content + end)
-        self.idle_since = asyncio.get_running_loop().time()
+        self.deadline, self._is_idle = self._loop.time() + _NEXT_S, True
         if self._http.our_state is h11.MUST_CLOSE:
             self.close()
         elif self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             # not at once: an answer given inside `handle` is inside the loop that reads requests
-            asyncio.get_running_loop().call_soon(self._read_requests)
+            self._loop.call_soon(self._read_requests)
 
     # Websocket
 
@@ -172,19 +244,50 @@ class Connection(asyncio.Protocol):
         accept = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
         headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Accept", accept)]
         self._write(self._http.send(h11.InformationalResponse(status_code=101, headers=headers)) or b"")
-        self._frames = Frames(ConnectionType.SERVER)
+        self._frames, self._client = Frames(ConnectionType.SERVER), request.client
         early = self._http.trailing_data[0]
         if early:
-            asyncio.get_running_loop().call_soon(self._receive_frames, bytes(early))
+            self._loop.call_soon(self._receive_frames, bytes(early))
 
     def _receive_frames(self, data: bytes) -> None:
+        self._unread += data
+        if not self._is_paused:
+            self._take_slice()
+
+    def _take_slice(self) -> None:
+        if wait_s := self._limits.wait_s(self._client):
+            self._pause(wait_s)
+            return
+        piece, self._unread = self._unread[:_SLICE], self._unread[_SLICE:]
+        self._limits.spend(self._client, self._take_frames(piece))
+        if self._unread:
+            self._pause(0.0)
+
+    def _pause(self, seconds: float) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+            self._loop.call_later(min(seconds, _LONGEST_WAIT_S), self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_paused = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._unread:
+                self._take_slice()
+
+    def _take_frames(self, data: bytes) -> int:
+        """How many there were."""
         assert self._frames is not None
+        count = 0
         try:
             self._frames.receive_data(data)
             for event in self._frames.events():
                 self._take_frame(event)
+                count += 1
         except LocalProtocolError:
             self.close()
+        return count
 
     def _take_frame(self, event: Event) -> None:
         assert self._frames is not None
@@ -198,7 +301,7 @@ class Connection(asyncio.Protocol):
     def _take_text(self, event: TextMessage) -> None:
         self._text.append(event.data)
         self._text_length += len(event.data) + 1  # a piece without content takes room too
-        if self._text_length > MAX_RECEIVED:
+        if self._text_length > self.most_received:
             self.close()
         elif event.message_finished:
             text = "".join(self._text)
@@ -219,6 +322,21 @@ class Connection(asyncio.Protocol):
         if transport.get_write_buffer_size() > MAX_UNSENT:
             self.abort()
 
+    @property
+    def held(self) -> int:
+        """Bytes kept for it."""
+        transport = self._transport
+        unsent = 0 if transport is None else transport.get_write_buffer_size()
+        return unsent + len(self._body) + self._text_length + len(self._unread)
+
+    def expire(self) -> None:
+        """Its deadline has passed."""
+        transport = self._transport
+        if self._frames is None and not self._is_idle and transport is not None and not transport.is_closing():
+            self._refuse_unread(BodyTooSlow("The request did not arrive in time. Try again."))
+        else:
+            self.abort()
+
     def close(self) -> None:
         """Send what is waiting to be sent, then close."""
         transport = self._transport
@@ -226,7 +344,7 @@ class Connection(asyncio.Protocol):
             return
         if self._frames is not None:
             self._write(b"\x88\x02\x03\xe8")  # a close frame: 1000, normal closure
-        self.idle_since = asyncio.get_running_loop().time()  # a peer that is dead takes nothing: cut it off in the end
+        self.deadline = self._loop.time() + _CLOSE_S  # a peer that is dead takes nothing: cut it off in the end
         transport.close()
 
     def abort(self) -> None:
@@ -235,13 +353,6 @@ class Connection(asyncio.Protocol):
             connected = self._transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
-
-
-def _request(head: h11.Request, body: bytes) -> Request:
-    """Raises ValueError when the target is no address."""
-    target = urlsplit(head.target.decode("ascii", "replace"))
-    query = dict(parse_qsl(target.query, keep_blank_values=True, errors="replace"))
-    return Request(head.method.decode(), unquote(target.path), query, dict(head.headers), body)
 
 
 def _ignore(_text: str) -> None:

@@ -37,8 +37,12 @@ class DatabaseThread:
 
     def close(self) -> None:
         """Close the connection and end the thread."""
-        self._executor.submit(connection.close)
+        self._executor.submit(_close)
         self._executor.shutdown(wait=True, cancel_futures=False)
+
+
+def _close() -> None:
+    connection.close()  # looked up in the thread whose it is
 
 
 def _call(function: Callable[..., Answer], args: tuple[object, ...]) -> Answer:

@@ -7,21 +7,17 @@ Source: github.com/socketio/engine.io-protocol.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
 
+from devices.errors import ApiError, ServiceUnavailable
 from messaging.realtime import packets
-from messaging.realtime.connection import MAX_RECEIVED, MAX_UNSENT, Connection, Request
-from messaging.realtime.packets import BadPacket
+from messaging.realtime.connection import MAX_RECEIVED, MAX_RECEIVED_OF_STRANGERS, Connection
+from messaging.realtime.exchange import JSON, Request
+from messaging.realtime.limits import Limits
+from messaging.realtime.session import PING_EVERY_S, PING_TIMEOUT_S, TEXT, Client, Session
 
-PING_EVERY_S = 25.0
-PING_TIMEOUT_S = 20.0
-_PROBE_S = 10.0
-_TEXT, _JSON = "text/plain; charset=UTF-8", "application/json"
 #: Engine.IO's error codes
 _ERRORS = {
     0: "Transport unknown",
@@ -32,198 +28,19 @@ _ERRORS = {
 }
 
 
-class Client(Protocol):
-    """Who sits on a session."""
-
-    def receive(self, message: bytes) -> None:
-        """Take what followed the type of an Engine.IO message. Raises BadPacket."""
-
-    def closed(self) -> None:
-        """The session is over."""
-
-
-class Session:
-    """One client, over whichever transport it has now."""
-
-    def __init__(self, engine: Engine, protocol: int, query: Mapping[str, str]) -> None:
-        self.sid = secrets.token_urlsafe(15)
-        self.protocol = protocol
-        self.query = query
-        self.client: Client
-        self._engine = engine
-        self._loop = asyncio.get_running_loop()
-        self._poll: Connection | None = None
-        self._websocket: Connection | None = None
-        self._probe: Connection | None = None
-        self._is_probed = False
-        self._probed_at = 0.0
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._flush_is_coming = False
-        self._is_open = True
-        self._heard_at = self._pinged_at = self._loop.time()
-        self._awaits_pong = False
-
-    # Sending
-
-    def send(self, *parts: bytes) -> None:
-        """Send one packet made of these parts."""
-        if self._websocket is not None:
-            self._websocket.send_text(*parts)
-            return
-        packet = b"".join(parts)
-        self._waiting.append(packet)
-        self._waiting_bytes += len(packet)
-        if self._waiting_bytes > MAX_UNSENT:
-            self.close()
-        elif not self._flush_is_coming:
-            # not at once: what is sent in the same turn of the loop travels in the same answer
-            self._flush_is_coming = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_is_coming = False
-        if self._websocket is not None:
-            for packet in self._taken():
-                self._websocket.send_text(packet)
-        elif self._poll is not None and self._waiting:
-            self._answer_poll(self._taken())
-
-    def _taken(self) -> list[bytes]:
-        taken, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        return taken
-
-    def _answer_poll(self, answered: list[bytes]) -> None:
-        poll, self._poll = self._poll, None
-        if poll is not None:
-            poll.on_lost = _nothing
-            poll.answer(200, packets.encode_payload(answered, self.protocol), _TEXT)
-
-    # Long polling
-
-    def poll(self, connection: Connection) -> None:
-        """Hold a GET until there is something to say."""
-        self._heard_at = self._loop.time()
-        if self._poll is not None:
-            self._answer_poll([packets.NOOP])
-        self._poll = connection
-        connection.on_lost = self._poll_lost
-        if self._waiting:
-            self._flush()
-        elif self._is_probed or self._websocket is not None:
-            self._answer_poll([packets.NOOP])
-
-    def _poll_lost(self) -> None:
-        self._poll = None
-
-    def post(self, body: bytes) -> None:
-        """Take the packets of a POST. Raises BadPacket."""
-        for packet in packets.decode_payload(body, self.protocol):
-            self.receive(packet)
-
-    # Websocket
-
-    def probe(self, connection: Connection) -> None:
-        """A websocket opened beside the polling: it is tried first."""
-        if self._probe is not None or self._websocket is not None:
-            connection.close()
-            return
-        self._probe, self._probed_at = connection, self._loop.time()
-        connection.on_text = self._receive_probe
-        connection.on_lost = self._probe_lost
-
-    def _receive_probe(self, text: str) -> None:
-        assert self._probe is not None
-        if text == "2probe":
-            self._is_probed = True
-            self._probe.send_text(b"3probe")
-            self._answer_poll([packets.NOOP])  # the client stops polling before it upgrades
-        elif text == "5":
-            connection, self._probe, self._is_probed = self._probe, None, False
-            self.use_websocket(connection)
-            self._answer_poll([packets.NOOP])
-            self._flush()
-        else:
-            self._probe.close()
-
-    def _probe_lost(self) -> None:
-        self._probe, self._is_probed = None, False
-
-    def use_websocket(self, connection: Connection) -> None:
-        """Send and receive there from now on."""
-        self._websocket = connection
-        connection.on_text = self._receive_text
-        connection.on_lost = self.close
-
-    def _receive_text(self, text: str) -> None:
-        with self.closing_on_bad_packets():
-            self.receive(text.encode(errors="replace"))
-
-    @contextlib.contextmanager
-    def closing_on_bad_packets(self) -> Iterator[None]:
-        """End the session when the client does not speak the protocol."""
-        try:
-            yield
-        except BadPacket:
-            self.close()
-
-    # Both
-
-    def receive(self, packet: bytes) -> None:
-        """Take one packet. Raises BadPacket."""
-        self._heard_at = self._loop.time()
-        kind = packet[:1]
-        if kind == packets.MESSAGE:
-            self.client.receive(packet[1:])
-        elif kind == packets.PING:
-            self.send(packets.PONG, packet[1:])
-        elif kind == packets.PONG:
-            self._awaits_pong = False
-        elif kind == packets.CLOSE:
-            self.close()
-        elif kind not in (packets.UPGRADE, packets.NOOP):
-            raise BadPacket("unknown type")
-
-    def beat(self, now: float) -> None:
-        """Ping, or find that the client is dead."""
-        if self._probe is not None and now - self._probed_at > _PROBE_S:
-            self._probe.close()
-        if self.protocol < 4:
-            if now - self._heard_at > PING_EVERY_S + PING_TIMEOUT_S:
-                self.close()
-        elif self._awaits_pong:
-            if now - self._pinged_at > PING_TIMEOUT_S:
-                self.close()
-        elif now - self._pinged_at > PING_EVERY_S:
-            self._pinged_at, self._awaits_pong = now, True
-            self.send(packets.PING)
-
-    def close(self) -> None:
-        """End the session; whatever it has open is closed."""
-        if not self._is_open:
-            return
-        self._is_open = False
-        self._engine.forget(self)
-        self.client.closed()
-        self._answer_poll([*self._taken(), packets.CLOSE])
-        for connection in (self._probe, self._websocket):
-            if connection is not None:
-                connection.on_lost = _nothing
-                connection.on_text = _ignore
-                connection.close()
-
-
 class Engine:
     """Every session of the process, and the requests that concern them."""
 
-    def __init__(self, make_client: Callable[[Session, str], Client]) -> None:
+    def __init__(self, make_client: Callable[[Session, str], Client], limits: Limits) -> None:
         self._make_client = make_client  #: takes the session and the application id of its path
+        self.limits = limits
         self.sessions: dict[str, Session] = {}
+        self._arriving: dict[Session, None] = {}  #: without a namespace so far, in the order in which they began
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answer a request, or hold it."""
         if request.method == "OPTIONS":
-            connection.answer(204, b"", _TEXT)
+            connection.answer(204, b"", TEXT)
         elif request.query.keys().isdisjoint(("EIO", "transport")):
             self._plain(connection, request)
         elif _revision(request) not in ("3", "4"):
@@ -238,9 +55,9 @@ class Engine:
     def _plain(self, connection: Connection, request: Request) -> None:
         """`/health` for whoever starts this process; nothing else is here."""
         if request.path == "/health" and request.method in ("GET", "HEAD"):
-            connection.answer(200, msgspec.json.encode({"sessions": len(self.sessions)}), _JSON)
+            connection.answer(200, msgspec.json.encode({"sessions": len(self.sessions)}), JSON)
         else:
-            connection.answer(404, b'{"code":5904,"message":"There is nothing at this address."}', _JSON)
+            connection.answer(404, b'{"code":5904,"message":"There is nothing at this address."}', JSON)
 
     def _open(self, connection: Connection, request: Request) -> None:
         over_websocket = request.query["transport"] == "websocket"
@@ -249,20 +66,39 @@ class Engine:
         elif request.method != "GET":
             _refuse(connection, 2)
         else:
-            session = self._new_session(request)
-            if over_websocket:
-                connection.become_websocket(request)
-                session.use_websocket(connection)
-            for packet in self._greeting(session, can_upgrade=not over_websocket):
-                session.send(packet)
-            if not over_websocket:
-                session.poll(connection)
+            try:
+                session = self._new_session(request)
+            except ApiError as error:
+                connection.refuse(error)
+            else:
+                self._greet(session, connection, request)
+
+    def _greet(self, session: Session, connection: Connection, request: Request) -> None:
+        over_websocket = request.wants_websocket
+        if over_websocket:
+            connection.become_websocket(request)
+            session.use_websocket(connection)
+        for packet in self._greeting(session, can_upgrade=not over_websocket):
+            session.send(packet)
+        if not over_websocket:
+            session.poll(connection)
 
     def _new_session(self, request: Request) -> Session:
-        session = Session(self, int(_revision(request)), request.query)
+        """Raises TooManyRequests (5906), ServiceUnavailable (5908)."""
+        if self.limits.has_too_many_strangers:
+            self._make_room()
+        self.limits.admit(request.client)
+        session = Session(self, int(_revision(request)), request)
         session.client = self._make_client(session, request.path.strip("/").partition("/")[0])
         self.sessions[session.sid] = session
+        self._arriving[session] = None
         return session
+
+    def _make_room(self) -> None:
+        """For whoever comes now: who has been here longest without joining goes, since SDKs join at once."""
+        if not self._arriving:
+            raise ServiceUnavailable("Too many clients without a right key are here. Try again.")
+        next(iter(self._arriving)).close()
 
     def _greeting(self, session: Session, *, can_upgrade: bool) -> list[bytes]:
         handshake = {
@@ -290,9 +126,14 @@ class Engine:
         elif request.method == "POST":
             with session.closing_on_bad_packets():
                 session.post(request.body)
-            connection.answer(200, b"ok", _TEXT)
+            connection.answer(200, b"ok", TEXT)
         else:
             _refuse(connection, 2)
+
+    def most_of_body(self, request: Request) -> int:
+        """Bytes a request may bring."""
+        session = self.sessions.get(request.query.get("sid", ""))
+        return MAX_RECEIVED_OF_STRANGERS if session is None else session.most_received
 
     def beat(self) -> None:
         """Ping those whose turn it is and drop the dead; called every second."""
@@ -300,9 +141,19 @@ class Engine:
         for session in list(self.sessions.values()):
             session.beat(now)
 
+    def joined(self, session: Session) -> None:
+        """Called by a session that joined its namespace."""
+        self._arriving.pop(session, None)
+
+    def know(self, session: Session) -> None:
+        """Called by a session that showed a right key."""
+        self.limits.know(session.address)
+
     def forget(self, session: Session) -> None:
         """Called by a session that ends."""
-        self.sessions.pop(session.sid, None)
+        del self.sessions[session.sid]
+        self._arriving.pop(session, None)
+        self.limits.forget(session.address, was_stranger=session.is_stranger)
 
     def close(self) -> None:
         """End every session."""
@@ -316,12 +167,4 @@ def _revision(request: Request) -> str:
 
 
 def _refuse(connection: Connection, code: int) -> None:
-    connection.answer(400, msgspec.json.encode({"code": code, "message": _ERRORS[code]}), _JSON)
-
-
-def _ignore(_text: str) -> None:
-    return None
-
-
-def _nothing() -> None:
-    return None
+    connection.answer(400, msgspec.json.encode({"code": code, "message": _ERRORS[code]}), JSON)

@@ -16,6 +16,8 @@ OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", 
 # socket.io packet types, inside an Engine.IO message
 CONNECT, DISCONNECT, EVENT, ACK, ERROR = "0", "1", "2", "3", "4"
 
+#: of one POST; a client that comes back with MAX_SUBSCRIPTIONS sends no more
+MAX_PACKETS = 1_000
 _SEPARATOR = b"\x1e"
 _DIGITS = frozenset("0123456789")
 
@@ -33,9 +35,12 @@ def encode_payload(packets: Iterable[bytes], protocol: int) -> bytes:
 
 def decode_payload(body: bytes, protocol: int) -> list[bytes]:
     """The packets of a POST body. Raises BadPacket."""
-    if protocol >= 4:
-        return body.split(_SEPARATOR)
-    return _decode_lengths(body)
+    if protocol < 4:
+        return _decode_lengths(body)
+    packets = body.split(_SEPARATOR, MAX_PACKETS)
+    if len(packets) > MAX_PACKETS:
+        raise BadPacket("too much at once")
+    return packets
 
 
 def _utf16_length(packet: bytes) -> int:
@@ -59,6 +64,8 @@ def _decode_lengths(body: bytes) -> list[bytes]:
         if end > len(units):
             raise BadPacket("shorter than its length")
         packets.append(units[start:end].decode("utf-16-le", "replace").encode())
+        if len(packets) > MAX_PACKETS:
+            raise BadPacket("too much at once")
         at = end
     return packets
 
@@ -70,7 +77,7 @@ class SocketPacket:
     type: str
     namespace: str = "/"  #: without its query
     query: str = ""  #: revision 4 (Engine.IO 3) puts one behind the namespace
-    content: object = None
+    content: bytes = b""  #: JSON, not decoded before its turn: objects take up to fifty times its room
 
 
 def decode_socket_packet(text: bytes) -> SocketPacket:
@@ -88,11 +95,12 @@ def decode_socket_packet(text: bytes) -> SocketPacket:
     return SocketPacket(packet[0], namespace, query, _json(rest.lstrip("0123456789")))
 
 
-def _json(text: str) -> object:
+def _json(text: str) -> bytes:
+    """What was given, once it is known to be JSON."""
     if not text:
-        return None
+        return b""
     try:
-        return msgspec.json.decode(text)
+        return bytes(msgspec.json.decode(text, type=msgspec.Raw))
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadPacket("not JSON") from error
 

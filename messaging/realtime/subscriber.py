@@ -17,23 +17,32 @@ from django.db import InterfaceError, OperationalError
 
 from devices.channels import channel_name
 from devices.conditions import InvalidCondition
-from devices.errors import ApiError, InvalidProperty, PermissionMissing, ServiceUnavailable, TooManyRequests
+from devices.errors import (
+    ApiError,
+    InvalidProperty,
+    PermissionMissing,
+    ServiceUnavailable,
+    TooManyRequests,
+    WrongApplicationInfo,
+)
 from messaging.realtime import packets
 from messaging.realtime.access import Access, Credentials, Visitor
-from messaging.realtime.engine import Session
 from messaging.realtime.errors import InvalidSelector, UnknownRealtimeCall
 from messaging.realtime.hub import Hub, Kind, Place, Subscription
+from messaging.realtime.limits import CALL_COST, Limits
 from messaging.realtime.pace import Pace
 from messaging.realtime.packets import BadPacket, SocketPacket
 from messaging.realtime.peer_events import Command, PeerMessage
 from messaging.realtime.presence import Person, Presence
 from messaging.realtime.selectors import predicate_of
+from messaging.realtime.session import Session
 
 MAX_SUBSCRIPTIONS = 500
 MAX_SELECTORS = 50  #: each costs its evaluation with every message of the channel
 MAX_COMMAND = 64 * 1024  #: bytes of a command's JSON
 COMMANDS_A_SECOND, COMMANDS_AT_ONCE = 20, 50  #: each goes through the database to every process
 _MAX_INBOX = 600  #: packets; MAX_SUBSCRIPTIONS and some, which is what a client sends when it comes back
+_MAX_INBOX_BYTES = 256 * 1024
 _MAX_ID = 64  #: of a call, and of an application, whose UUID may be written at any length
 _MAY_NOT = "You may not listen to this channel."
 
@@ -46,6 +55,7 @@ class Services:
     presence: Presence
     members: set[Subscriber]  #: who was admitted and is still there
     access: Access
+    limits: Limits
     tell: Callable[[PeerMessage], Awaitable[None]]  #: raises OperationalError, InterfaceError
     run: Callable[[Coroutine[Any, Any, None]], None]  #: in the background
 
@@ -83,7 +93,10 @@ class Subscriber:
         self._session = session
         self._namespace = ""
         self.credentials = Credentials(
-            application_id, session.query.get("apiKey", ""), _user_token(session.query.get("userToken"))
+            application_id,
+            session.query.get("apiKey", ""),
+            _user_token(session.query.get("userToken")),
+            session.address,
         )
         self._visitor: Visitor | None = None
         self._refusal: ApiError = PermissionMissing(_MAY_NOT)
@@ -91,8 +104,19 @@ class Subscriber:
         self._connection_id = secrets.token_hex(16).upper()
         self._subscriptions: dict[str, Subscription] = {}
         #: packets are taken one after another: a SUB_OFF must not overtake its SUB_ON
-        self._inbox: deque[SocketPacket] = deque()
+        self._inbox: deque[bytes] = deque()
+        self._inbox_bytes = 0
         self._is_working = self._is_gone = False
+
+    @property
+    def has_wrong_key(self) -> bool:
+        """Whether it will be refused whatever it asks."""
+        return self._visitor is None and isinstance(self._refusal, WrongApplicationInfo)
+
+    @property
+    def held(self) -> int:
+        """Bytes of calls that wait for their turn."""
+        return self._inbox_bytes
 
     # The session calls these
 
@@ -105,15 +129,23 @@ class Subscriber:
             return  # the root namespace, which revision 3 joins unasked, has nothing to offer
         elif packet.type == packets.DISCONNECT:
             self.closed()
+            self._session.leave()
         elif packet.type == packets.EVENT:
-            self._inbox.append(packet)
-            if len(self._inbox) > _MAX_INBOX:
-                raise BadPacket("too much at once")
-            self._work_on(self._take_packets())
+            self._take_event(packet.content)
+
+    def _take_event(self, content: bytes) -> None:
+        self._services.limits.spend(self.credentials.address, CALL_COST)
+        self._inbox.append(content)
+        self._inbox_bytes += len(content)
+        if len(self._inbox) > _MAX_INBOX or self._inbox_bytes > _MAX_INBOX_BYTES:
+            raise BadPacket("too much at once")
+        self._work_on(self._take_packets())
 
     def closed(self) -> None:
         """Give up every subscription."""
         self._is_gone = True
+        self._inbox.clear()
+        self._inbox_bytes = 0
         self._services.members.discard(self)
         for subscription in list(self._subscriptions.values()):
             self._drop(subscription)
@@ -128,6 +160,7 @@ class Subscriber:
             self._session.send(packets.socket_packet(packets.ERROR, packet.namespace, reason))
             return
         self._namespace = packet.namespace
+        self._session.join()
         self._work_on(self._admit())
 
     def _is_ours(self, packet: SocketPacket) -> bool:
@@ -148,7 +181,9 @@ class Subscriber:
 
     async def _identify(self) -> None:
         try:
-            self._visitor = await self._services.access.visitor(self.credentials)
+            caller = await self._services.access.caller(self.credentials)
+            self._session.trust()
+            self._visitor = await self._services.access.visitor(caller, self.credentials)
         except ApiError as error:
             self._visitor, self._refusal = None, error
 
@@ -176,7 +211,7 @@ class Subscriber:
         """Raises what it is refused with."""
         if self._visitor is None:
             raise self._refusal
-        if not await self._services.access.may_listen(self._visitor, channel):
+        if not await self._services.access.may_listen(self._visitor, channel, self.credentials.address):
             raise PermissionMissing(_MAY_NOT)
 
     @property
@@ -201,7 +236,9 @@ class Subscriber:
 
     async def _take_packets(self) -> None:
         while self._inbox and not self._is_gone:
-            name, call = _call(self._inbox.popleft().content)
+            content = self._inbox.popleft()
+            self._inbox_bytes -= len(content)
+            name, call = _call(content)
             if name == "SUB_ON":
                 await self._subscribe(call)
             elif name == "MET_REQ":
@@ -229,6 +266,7 @@ class Subscriber:
             self._drop(known)
         self._subscriptions[call.id] = subscription
         self._services.hub.add(subscription)
+        self._services.limits.subscribed(self.credentials.address)
         self._send("SUB_READY", {"id": call.id})
         self._greet(subscription)
 
@@ -263,11 +301,13 @@ class Subscriber:
     def _check_room(self, *, with_selector: bool) -> None:
         if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             raise TooManyRequests(f"A connection takes {MAX_SUBSCRIPTIONS} subscriptions.")
+        self._services.limits.check_subscriptions(self.credentials.address)
         if with_selector and sum(bool(known.selector) for known in self._subscriptions.values()) >= MAX_SELECTORS:
             raise TooManyRequests(f"A connection takes {MAX_SELECTORS} subscriptions with selectors.")
 
     def _drop(self, subscription: Subscription) -> None:
         self._services.hub.remove(subscription)
+        self._services.limits.unsubscribed(self.credentials.address)
         del self._subscriptions[subscription.id]
         if subscription.kind is Kind.CONNECT and not self._is_connected_to(subscription.place):
             self._services.presence.leave(subscription.place, self._person)
@@ -317,17 +357,16 @@ class Subscriber:
             raise ServiceUnavailable() from error
 
 
-def _call(content: object) -> tuple[str, Call]:
+def _call(content: bytes) -> tuple[str, Call]:
     """`["SUB_ON", {"id", "name", "options"}]`. Raises BadPacket."""
-    if not (isinstance(content, list) and len(content) >= 2 and isinstance(content[0], str)):
-        raise BadPacket("no event with one argument")
     try:
-        call = msgspec.convert(content[1], Call)
-    except msgspec.ValidationError as error:
-        raise BadPacket("not a call") from error
+        name, argument, *_ = msgspec.json.decode(content, type=list[msgspec.Raw])
+        event, call = msgspec.json.decode(name, type=str), msgspec.json.decode(argument, type=Call)
+    except (ValueError, RecursionError) as error:
+        raise BadPacket("no call") from error
     if len(call.id) > _MAX_ID:
         raise BadPacket("the id is too long")
-    return content[0], call
+    return event, call
 
 
 def _user_token(sent: str | None) -> str:

@@ -36,8 +36,8 @@ def test_a_revision_3_body_with_wrong_lengths_is_refused(body: bytes) -> None:
         (b"0/APP,", SocketPacket("0", "/APP")),
         (b"0/APP?apiKey=K&x=1,", SocketPacket("0", "/APP", "apiKey=K&x=1")),
         (b"0", SocketPacket("0")),
-        (b'2/APP,["A",{"x":1}]', SocketPacket("2", "/APP", "", ["A", {"x": 1}])),
-        (b'2/APP,17["A"]', SocketPacket("2", "/APP", "", ["A"])),
+        (b'2/APP,["A",{"x":1}]', SocketPacket("2", "/APP", "", b'["A",{"x":1}]')),
+        (b'2/APP,17["A"]', SocketPacket("2", "/APP", "", b'["A"]')),
         (b"1/APP,", SocketPacket("1", "/APP")),
     ],
 )

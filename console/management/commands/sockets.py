@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from messaging.realtime.limits import Bounds
 from messaging.realtime.server import Address, SocketServer
 
 
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await SocketServer().run(address, self._announce, stop.wait())
+        await SocketServer(Bounds()).run(address, self._announce, stop.wait())
 
     def _announce(self, port: int) -> None:
         self.stdout.write(json.dumps({"port": port}))

@@ -1,0 +1,275 @@
+"""One client of Engine.IO: what is sent to it and received from it, over whichever transport it has now."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterator
+from typing import Protocol
+
+from messaging.realtime import packets
+from messaging.realtime.connection import MAX_RECEIVED, MAX_RECEIVED_OF_STRANGERS, MAX_UNSENT, Connection
+from messaging.realtime.exchange import Request
+from messaging.realtime.limits import Limits
+from messaging.realtime.packets import BadPacket
+
+PING_EVERY_S = 25.0
+PING_TIMEOUT_S = 20.0
+_PROBE_S = 10.0
+_NEVER = float("inf")
+TEXT = "text/plain; charset=UTF-8"
+
+
+class Client(Protocol):
+    """Who sits on a session."""
+
+    @property
+    def held(self) -> int:
+        """Bytes received that wait for their turn."""
+
+    def receive(self, message: bytes) -> None:
+        """Take what followed the type of an Engine.IO message. Raises BadPacket."""
+
+    def closed(self) -> None:
+        """The session is over."""
+
+
+class Home(Protocol):
+    """What sessions belong to."""
+
+    limits: Limits
+
+    def joined(self, session: Session) -> None:
+        """It has a namespace."""
+
+    def know(self, session: Session) -> None:
+        """It has shown a right key."""
+
+    def forget(self, session: Session) -> None:
+        """It has ended."""
+
+
+class Session:
+    """A stranger until it is trusted."""
+
+    def __init__(self, home: Home, protocol: int, request: Request) -> None:
+        self.sid = secrets.token_urlsafe(15)
+        self.protocol = protocol
+        self.query = request.query
+        self.address = request.client  #: whose limits it counts towards
+        self.is_stranger = True
+        self.client: Client
+        self._home = home
+        self._loop = asyncio.get_running_loop()
+        self._poll: Connection | None = None
+        self._websocket: Connection | None = None
+        self._probe: Connection | None = None
+        self._is_probed = False
+        self._probed_at = 0.0
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._flush_is_coming = False
+        self._is_open = True
+        self._heard_at = self._pinged_at = self._loop.time()
+        self._awaits_pong = False
+        self._join_by = self._heard_at + home.limits.bounds.join_s
+
+    # Who it is
+
+    def join(self) -> None:
+        """It joined its namespace."""
+        self._join_by = _NEVER
+        self._home.joined(self)
+
+    def leave(self) -> None:
+        """It left its namespace, and has nothing to do here any more."""
+        self._join_by = self._loop.time() + self._home.limits.bounds.join_s
+
+    def trust(self) -> None:
+        """It has shown a right key."""
+        if self.is_stranger and self._is_open:
+            self.is_stranger = False
+            self._home.know(self)
+            for connection in (self._probe, self._websocket):
+                if connection is not None:
+                    connection.most_received = self.most_received
+
+    @property
+    def most_received(self) -> int:
+        """Bytes of one POST or websocket message."""
+        return MAX_RECEIVED_OF_STRANGERS if self.is_stranger else MAX_RECEIVED
+
+    @property
+    def held(self) -> int:
+        """Bytes kept for it; those of its connections are theirs."""
+        return self._waiting_bytes + self.client.held
+
+    # Sending
+
+    def send(self, *parts: bytes) -> None:
+        """Send one packet made of these parts."""
+        if self._websocket is not None:
+            self._websocket.send_text(*parts)
+            return
+        packet = b"".join(parts)
+        self._waiting.append(packet)
+        self._waiting_bytes += len(packet)
+        if self._waiting_bytes > MAX_UNSENT:
+            self.close()
+        elif not self._flush_is_coming:
+            # not at once: what is sent in the same turn of the loop travels in the same answer
+            self._flush_is_coming = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_coming = False
+        if self._websocket is not None:
+            for packet in self._taken():
+                self._websocket.send_text(packet)
+        elif self._poll is not None and self._waiting:
+            self._answer_poll(self._taken())
+
+    def _taken(self) -> list[bytes]:
+        taken, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        return taken
+
+    def _answer_poll(self, answered: list[bytes]) -> None:
+        poll, self._poll = self._poll, None
+        if poll is not None:
+            poll.on_lost = _nothing
+            poll.answer(200, packets.encode_payload(answered, self.protocol), TEXT)
+
+    # Long polling
+
+    def poll(self, connection: Connection) -> None:
+        """Hold a GET until there is something to say."""
+        self._heard_at = self._loop.time()
+        if self._poll is not None:
+            self._answer_poll([packets.NOOP])
+        self._poll = connection
+        connection.on_lost = self._poll_lost
+        if self._waiting:
+            self._flush()
+        elif self._is_probed or self._websocket is not None:
+            self._answer_poll([packets.NOOP])
+
+    def _poll_lost(self) -> None:
+        self._poll = None
+
+    def post(self, body: bytes) -> None:
+        """Take the packets of a POST. Raises BadPacket."""
+        received = packets.decode_payload(body, self.protocol)
+        self._home.limits.spend(self.address, len(received))
+        for packet in received:
+            self.receive(packet)
+
+    # Websocket
+
+    def probe(self, connection: Connection) -> None:
+        """A websocket opened beside the polling: it is tried first."""
+        if self._probe is not None or self._websocket is not None:
+            connection.close()
+            return
+        self._probe, self._probed_at = connection, self._loop.time()
+        connection.most_received = self.most_received
+        connection.on_text = self._receive_probe
+        connection.on_lost = self._probe_lost
+
+    def _receive_probe(self, text: str) -> None:
+        assert self._probe is not None
+        if text == "2probe":
+            self._is_probed = True
+            self._probe.send_text(b"3probe")
+            self._answer_poll([packets.NOOP])  # the client stops polling before it upgrades
+        elif text == "5":
+            connection, self._probe, self._is_probed = self._probe, None, False
+            self.use_websocket(connection)
+            self._answer_poll([packets.NOOP])
+            self._flush()
+        else:
+            self._probe.close()
+
+    def _probe_lost(self) -> None:
+        self._probe, self._is_probed = None, False
+
+    def use_websocket(self, connection: Connection) -> None:
+        """Send and receive there from now on."""
+        self._websocket = connection
+        connection.most_received = self.most_received
+        connection.on_text = self._receive_text
+        connection.on_lost = self.close
+
+    def _receive_text(self, text: str) -> None:
+        with self.closing_on_bad_packets():
+            self.receive(text.encode(errors="replace"))
+
+    @contextlib.contextmanager
+    def closing_on_bad_packets(self) -> Iterator[None]:
+        """End the session when the client does not speak the protocol."""
+        try:
+            yield
+        except BadPacket:
+            self.close()
+
+    # Both
+
+    def receive(self, packet: bytes) -> None:
+        """Take one packet. Raises BadPacket."""
+        self._heard_at = self._loop.time()
+        kind = packet[:1]
+        if kind == packets.MESSAGE:
+            self.client.receive(packet[1:])
+        elif kind == packets.PING:
+            self.send(packets.PONG, packet[1:])
+        elif kind == packets.PONG:
+            self._awaits_pong = False
+        elif kind == packets.CLOSE:
+            self.close()
+        elif kind not in (packets.UPGRADE, packets.NOOP):
+            raise BadPacket("unknown type")
+
+    def beat(self, now: float) -> None:
+        """Ping, or find that the client is dead."""
+        if self._probe is not None and now - self._probed_at > _PROBE_S:
+            self._probe.close()
+        if now > self._join_by:
+            self.close()
+        elif self.protocol < 4:
+            if now - self._heard_at > PING_EVERY_S + PING_TIMEOUT_S:
+                self.close()
+        elif self._awaits_pong:
+            if now - self._pinged_at > PING_TIMEOUT_S:
+                self.close()
+        elif now - self._pinged_at > PING_EVERY_S:
+            self._pinged_at, self._awaits_pong = now, True
+            self.send(packets.PING)
+
+    def close(self) -> None:
+        """End the session; whatever it has open is closed."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._home.forget(self)
+        self.client.closed()
+        self._answer_poll([*self._taken(), packets.CLOSE])
+        for connection in (self._probe, self._websocket):
+            if connection is not None:
+                connection.on_lost = _nothing
+                connection.on_text = _ignore
+                connection.close()
+
+    def abort(self) -> None:
+        """End the session at once."""
+        self.close()
+        for connection in (self._probe, self._websocket):
+            if connection is not None:
+                connection.abort()
+
+
+def _ignore(_text: str) -> None:
+    return None
+
+
+def _nothing() -> None:
+    return None
