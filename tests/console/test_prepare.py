@@ -84,7 +84,8 @@ def test_without_a_database_url_prepare_names_the_command_to_use(tmp_path: Path)
 
 
 def test_the_web_part_serves_pages_and_ends_by_sigterm(tmp_path: Path, empty_database: str) -> None:
-    assert machine(tmp_path, empty_database, "prepare").wait(300) == 0
+    _, error = machine(tmp_path, empty_database, "prepare").communicate(timeout=300)
+    assert error == ""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
