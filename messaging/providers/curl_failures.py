@@ -19,6 +19,7 @@ _TLS = frozenset(
         pycurl.E_SSL_ISSUER_ERROR,
     }
 )
+_BROKEN = frozenset({pycurl.E_SEND_ERROR, pycurl.E_SEND_FAIL_REWIND, pycurl.E_RECV_ERROR, pycurl.E_HTTP2})
 #: libcurl reports a connection that broke during the handshake as a TLS error; nothing is wrong with the certificate.
 _BROKEN_HANDSHAKE = ("SYSCALL", "reset by peer", "Recv failure", "Send failure", "unexpected eof")
 #: libcurl's words when it would like to repeat a refused request and cannot, as its body is not rewindable. Where the
@@ -29,6 +30,11 @@ _REFUSED = "necessary data rewind"
 def is_refused(code: int, words: str) -> bool:
     """Whether the server refused the request unprocessed (GOAWAY below its stream, REFUSED_STREAM)."""
     return code == pycurl.E_SEND_FAIL_REWIND and _REFUSED in words
+
+
+def is_broken(code: int) -> bool:
+    """Whether the connection broke that the request was to leave on, or its answer to come."""
+    return code in _BROKEN
 
 
 def classify_failure(code: int, words: str, *, was_sent: bool, forbidden: bool) -> TransportFailure:

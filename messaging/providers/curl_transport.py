@@ -17,10 +17,9 @@ from typing import Any
 import pycurl
 
 from messaging.providers.base import HttpAnswer, HttpRequest
-from messaging.providers.curl_failures import classify_failure, is_refused
+from messaging.providers.curl_failures import classify_failure, is_broken, is_refused
 from messaging.providers.transport_rules import (
     BODY_LIMIT,
-    IDLE_CONNECTION_S,
     MAX_REFUSALS,
     USER_AGENT,
     TransportRules,
@@ -29,6 +28,8 @@ from messaging.providers.transport_rules import (
 #: Devices may name any host below an allowed suffix, so what is kept per host has a bound.
 MAX_IDLE_CONNECTIONS = 64
 MAX_IDLE_ORIGINS = 1000
+#: longer between two polls: answers may have come meanwhile, and libcurl looks at its clock before it looks at them
+_AWAY_S = 1.0
 _EPOLL_MASK = {
     pycurl.POLL_NONE: 0,
     pycurl.POLL_IN: select.EPOLLIN,
@@ -52,6 +53,7 @@ class _Transfer:
     __slots__ = (
         "body",
         "curl",
+        "extra_s",
         "forbidden",
         "header_lines",
         "headers",
@@ -77,6 +79,7 @@ class _Transfer:
         self.body: list[bytes] = []
         self.size = 0
         self.forbidden = False
+        self.extra_s = 0.0  #: beyond the deadline of every request
         self.sockets: list[socket.socket] = []
         self.curl: Any = _new_handle(rules)
         # A bound list.append runs without a Python frame: some eight header lines come per answer.
@@ -102,6 +105,12 @@ class _Transfer:
             self.sent_body, self.reader = request.body, BytesIO(request.body)
             self.curl.setopt(pycurl.POSTFIELDSIZE, len(request.body))
             self.curl.setopt(pycurl.READFUNCTION, self.reader.read)
+
+    def allow(self, deadline_s: float, extra_s: float) -> None:
+        """Give the request in hand more time than others have."""
+        if extra_s != self.extra_s:
+            self.extra_s = extra_s
+            self.curl.setopt(pycurl.TIMEOUT_MS, int((deadline_s + extra_s) * 1000))
 
     def unload(self) -> None:
         """Forget the finished request."""
@@ -142,6 +151,7 @@ class CurlTransport:
         self._idle: list[_Transfer] = []
         self._running: dict[Any, _Transfer] = {}
         self._waiting = 0
+        self._polled_at = time.monotonic()
         self._epoll = select.epoll()
         self._multi = self._new_multi()
 
@@ -152,6 +162,8 @@ class CurlTransport:
 
     def submit(self, request: HttpRequest) -> None:
         """Start a request, or keep it until its origin has a stream free; returns at once."""
+        if not self.in_flight:
+            self._polled_at = time.monotonic()
         origin = self._origin(request.url)
         if origin.active < origin.window:
             self._start(request, origin, 0)
@@ -163,11 +175,14 @@ class CurlTransport:
         """Answers that came in, waiting at most `timeout_s` seconds for the first."""
         if not self.in_flight:
             return []
-        give_up_at = time.monotonic() + timeout_s
+        now = time.monotonic()
+        self._allow_for_absence(now - self._polled_at)
+        give_up_at = now + timeout_s
         while True:
             self._turn(give_up_at)
             answers = self._collect()
-            if answers or not self.in_flight or time.monotonic() >= give_up_at:
+            self._polled_at = time.monotonic()
+            if answers or not self.in_flight or self._polled_at >= give_up_at:
                 return answers
 
     def close(self) -> None:
@@ -220,9 +235,16 @@ class CurlTransport:
     def _start(self, request: HttpRequest, origin: _Origin, refusals: int) -> None:
         transfer = self._idle.pop() if self._idle else _Transfer(self._rules)
         transfer.load(request, origin, refusals)
+        transfer.allow(self._rules.deadline_s, 0.0)
         origin.active += 1
         self._running[transfer.curl] = transfer
         self._multi.add_handle(transfer.curl)
+
+    def _allow_for_absence(self, away_s: float) -> None:
+        """Whoever polls had to wait, for the database say: that is not the fault of the requests."""
+        if away_s > _AWAY_S:
+            for transfer in self._running.values():
+                transfer.allow(self._rules.deadline_s, transfer.extra_s + away_s)
 
     def _turn(self, give_up_at: float) -> None:
         """Wait for sockets or libcurl's timer, whichever is first, and let libcurl work."""
@@ -245,9 +267,11 @@ class CurlTransport:
         return answers
 
     def _fail(self, curl: Any, code: int, words: str) -> HttpAnswer | None:
-        """The answer to a failed request; None when it was refused unprocessed and is simply sent again."""
+        """The answer to a failed request; None when it was certainly not processed and is simply sent again."""
         transfer = self._running[curl]
-        if is_refused(code, words) and transfer.refusals < MAX_REFUSALS:
+        is_kept, was_sent = not curl.getinfo(pycurl.NUM_CONNECTS), curl.getinfo(pycurl.REQUEST_SIZE) > 0
+        is_unsent = is_kept and is_broken(code) and not was_sent
+        if (is_unsent or is_refused(code, words)) and transfer.refusals < MAX_REFUSALS:
             assert transfer.request is not None and transfer.origin is not None
             transfer.origin.waiting.appendleft((transfer.request, transfer.refusals + 1))
             self._waiting += 1
@@ -298,7 +322,7 @@ def _new_handle(rules: TransportRules) -> Any:
         pycurl.TIMEOUT_MS: int(rules.deadline_s * 1000),
         pycurl.CONNECTTIMEOUT_MS: int(rules.connect_timeout_s * 1000),
         pycurl.DNS_CACHE_TIMEOUT: 0,
-        pycurl.MAXAGE_CONN: IDLE_CONNECTION_S,
+        pycurl.MAXAGE_CONN: rules.reused_within_s,
         pycurl.TCP_KEEPALIVE: 1,
         pycurl.USERAGENT: USER_AGENT,
     }

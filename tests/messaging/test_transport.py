@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from messaging.providers.curl_transport import CurlTransport
 from messaging.providers.http2_transport import Http2Transport
 from messaging.providers.transport_rules import BODY_LIMIT, TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200, make_certificate
+from tests.messaging.stage import wait_until
 from tests.messaging.transport_parts import HEADERS, post, wait
 
 OpenTransport = Callable[[TransportRules], Transport]
@@ -146,6 +149,24 @@ def test_silence_until_the_deadline_is_in_doubt(
 
     assert answer.failure is TransportFailure.IN_DOUBT
     assert 0.7 < answer.elapsed_s < 3
+
+
+def test_answers_that_came_while_nobody_polled_are_not_too_late(
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
+) -> None:
+    transport = open_transport(replace(rules, deadline_s=1.5))
+    post(transport, server.url, "/first")
+    held: list[Request] = []
+    server.behaviour = held.append
+    for key in range(20):
+        transport.submit(HttpRequest(key, f"{server.url}/{key}", HEADERS, b"{}"))
+    wait_until(lambda: not transport.poll(0.01) and len(held) == 20, 1.4, "the requests to arrive")
+    for request in held:
+        server.call_soon(partial(request.answer, 200))
+    back_at = time.monotonic() + 2  # as long as PostgreSQL was waited for
+    wait_until(lambda: time.monotonic() > back_at, 3, "the deadline to pass")
+
+    assert [answer.status for answer in wait(transport).values()] == [200] * 20
 
 
 def test_goaway_resends_only_what_was_not_processed(server: H2Server, transport: Transport) -> None:
