@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from console.models import AuditEntry
 from devices.models import Application
+from messaging.rendering import body_text
 
 PAGE_LENGTH = 50
 _WORDS = {
@@ -42,6 +43,7 @@ class AuditRow:
     what: str
     subject: str
     message_id: UUID | None  #: of the message it was done to
+    text: str  #: what that message says
     before: str  #: JSON, "" where there is none
     after: str
 
@@ -55,7 +57,7 @@ class AuditPage:
 
 
 def audit_page(application: Application, *, search: str = "", before: int | None = None) -> AuditPage:
-    """Entries of one person, of one message or device, or all. One query."""
+    """Entries of one person, of one message or device, or all. Two queries."""
     query = AuditEntry.objects.filter(application_id=application.pk)
     if search:
         query = query.filter(Q(actor=search) | Q(subject__iexact=search) | Q(subject__iexact=f"message:{search}"))
@@ -63,17 +65,23 @@ def audit_page(application: Application, *, search: str = "", before: int | None
         query = query.filter(pk__lt=before)
     entries = list(query.order_by("-pk")[: PAGE_LENGTH + 1])
     shown = entries[:PAGE_LENGTH]
-    return AuditPage([_row(entry) for entry in shown], shown[-1].pk if len(entries) > PAGE_LENGTH else None)
+    ids = {entry.pk: _message_id(entry) for entry in shown}
+    found = application.messages.filter(message_id__in=[key for key in ids.values() if key is not None])
+    texts = {key: body_text(body) for key, body in found.values_list("message_id", "body")}
+    return AuditPage(
+        [_row(entry, ids[entry.pk], texts) for entry in shown], shown[-1].pk if len(entries) > PAGE_LENGTH else None
+    )
 
 
-def _row(entry: AuditEntry) -> AuditRow:
+def _row(entry: AuditEntry, message_id: UUID | None, texts: dict[UUID, str]) -> AuditRow:
     return AuditRow(
         at=entry.at,
         actor=entry.actor,
         address=entry.address or "",
         what=_WORDS.get(entry.action, entry.action),
         subject=entry.subject,
-        message_id=_message_id(entry),
+        message_id=message_id,
+        text="" if message_id is None else texts.get(message_id, ""),
         before=_json(entry.before),
         after=_json(entry.after),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.core.cache import cache
 
 from console.form_delivery import FiringPlan, firing_plan
 from console.forms import ComposeForm
+from console.pages_devices import provider_views
 from console.wall_clock import Moment
 from devices import audience
 from devices.audience import AudienceSpec, QuickCount
@@ -75,6 +76,7 @@ class AudienceView:
     is_chosen: bool = True
     is_pushed: bool = True  #: False: pub/sub only
     is_exact: bool = True  #: False: estimated, since counting would have kept somebody waiting who types
+    by_service: dict[PushService, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -97,6 +99,7 @@ class ComposePreview:
     audience: AudienceView
     moment: Moment | None
     plan: FiringPlan | None  #: None when it fires once
+    hindrances: list[str]  #: why some of the devices would have to wait, as things stand
     curl: str
     console_only: list[str]  #: what the form says and the API has no property for
 
@@ -112,12 +115,14 @@ def compose_preview(form: ComposeForm, application: Application, *, patience_ms:
     oses = request.target_oses()
     shown = tuple(Os) if oses is None else oses or _FRAMES_WITHOUT_AUDIENCE
     rendered, payloads = payloads_of(request, application, shown)
+    reached = count_audience(request, application, is_chosen=form.is_audience_known, patience_ms=patience_ms)
     return ComposePreview(
         frames=frames_of(rendered, shown),
         payloads=payloads,
-        audience=count_audience(request, application, is_chosen=form.is_audience_known, patience_ms=patience_ms),
+        audience=reached,
         moment=form.moment,
         plan=firing_plan(request, form.zone_name),
+        hindrances=_hindrances(application, reached),
         curl=as_curl(request, application),
         console_only=console_only(request),
     )
@@ -167,17 +172,33 @@ def count_audience(
     """
     channel = application.channels.filter(name=request.channel_name).values_list("pk", flat=True).first()
     by_os: dict[Os, int] = {}
+    by_service: dict[PushService, int] = {}
     spec = audience_of(request, application, channel)
     counted = _counted_lately(spec) if patience_ms is None else audience.count_quickly(spec, patience_ms=patience_ms)
     for entry in counted.counts:
         by_os[entry.os] = by_os.get(entry.os, 0) + entry.devices
+        by_service[entry.push_service] = by_service.get(entry.push_service, 0) + entry.devices
     return AudienceView(
         by_os=list(by_os.items()),
         named=None if request.push_singlecast is None else len(request.push_singlecast),
         is_chosen=is_chosen,
         is_pushed=request.publish_policy is not PublishPolicy.PUBSUB,
         is_exact=counted.is_exact,
+        by_service=by_service,
     )
+
+
+def _hindrances(application: Application, reached: AudienceView) -> list[str]:
+    """A sentence for each push service that would not take the message now. Two queries."""
+    if not reached.is_chosen or not reached.by_service:
+        return []
+    found = []
+    for provider in provider_views(application):
+        devices = reached.by_service.get(provider.service, 0)
+        if devices and (trouble := provider.trouble):
+            about = "" if reached.is_exact else "about "
+            found.append(f"{trouble} {about}{devices:,} device{'' if devices == 1 else 's'} would have to wait.")
+    return found
 
 
 def as_json(request: PublishRequest) -> dict[str, object]:

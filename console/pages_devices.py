@@ -132,6 +132,17 @@ class ProviderView:
         return self.lane is not None and self.lane.state == LaneState.PAUSED
 
     @property
+    def trouble(self) -> str:
+        """Why nothing leaves through the whole service, as a sentence; "" when it does."""
+        if self.credential is None:
+            return f"{self.service.label} has no credential."
+        if self.lane is not None and self.is_paused:
+            return f"{self.service.label} is paused: {self.lane.paused_because.rstrip('.')}."
+        if self.credential.check_ok is False:
+            return f"{self.service.label} refused the credential when it was checked."
+        return ""
+
+    @property
     def light(self) -> str:
         """The word beside the light: the worst of its lanes."""
         if self.credential is None:

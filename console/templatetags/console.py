@@ -7,12 +7,14 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html
 
 from console.form_fields import HEADER_FIELDS
 from messaging.ledger import Ledger
 
 register = template.Library()
 
+_STAMP = "%Y-%m-%d %H:%M:%S UTC"
 _LABEL_OF_HEADER = {field.header: f"{field.os.label} {field.label.lower()}" for field in HEADER_FIELDS}
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -59,7 +61,15 @@ def number(value: float | None) -> str:
 @register.filter
 def stamp(moment: datetime | None) -> str:
     """`2026-11-22 14:05:09 UTC`."""
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return "" if moment is None else moment.strftime(_STAMP)
+
+
+@register.filter
+def when(moment: datetime | None) -> str:
+    """The stamp as an element; the page's script adds what the reader's own clock says then."""
+    if moment is None:
+        return ""
+    return format_html('<time datetime="{}" data-local>{}</time>', f"{moment:%Y-%m-%dT%H:%M:%SZ}", stamp(moment))
 
 
 @register.filter

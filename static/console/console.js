@@ -60,6 +60,20 @@
     for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   });
 
+  // Pages speak UTC, so that all who look at one mean the same moment; beside it stands what the reader's clock says.
+  function addLocalTimes() {
+    for (const time of document.querySelectorAll("time[data-local]:not([title])")) {
+      const at = new Date(time.dateTime);
+      time.title = at.toLocaleString([], { dateStyle: "full", timeStyle: "long" });
+      if (at.getTimezoneOffset() === 0) continue;
+      const isSameDay = at.getDate() === at.getUTCDate();
+      const local = at.toLocaleString([], isSameDay ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+      time.append(` (${local} here)`);
+    }
+  }
+  addLocalTimes();
+  document.body.addEventListener("htmx:afterSettle", addLocalTimes);
+
   // A new message is meant in the writer's own zone until they say otherwise.
   const zone = document.querySelector("select[data-own-zone]");
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;

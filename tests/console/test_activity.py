@@ -24,6 +24,7 @@ def test_the_record_says_who_did_what_and_leads_to_the_message(page: Client, app
     html = page.get(address(application, "activity/")).content.decode()
 
     assert "<strong>maria</strong> paused" in html
+    assert ">Coffee is ready</a>" in html
     assert f'href="{address(application, f"messages/{message.message_id}/")}"' in html
     assert "192.0.2.7" in html
     assert "&quot;state&quot;: &quot;paused&quot;" in html

@@ -36,7 +36,8 @@ def test_pausing_and_resuming_is_shown_with_since_when_and_audited(page: Client,
     occurrence.refresh_from_db()
     assert occurrence.paused_at is not None
     assert "Paused" in paused.content.decode()
-    assert f"since {occurrence.paused_at:%Y-%m-%d %H:%M:%S} UTC" in paused.content.decode()
+    assert f'since <time datetime="{occurrence.paused_at:%Y-%m-%dT%H:%M:%SZ}"' in paused.content.decode()
+    assert f">{occurrence.paused_at:%Y-%m-%d %H:%M:%S} UTC</time>" in paused.content.decode()
 
     page.post(page_of(message, "resume/"))
     occurrence.refresh_from_db()

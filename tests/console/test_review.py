@@ -11,7 +11,8 @@ from django.db import connection
 from django.test import Client
 
 from devices.models import Application
-from messaging.models import Message
+from devices.push_services import PushService
+from messaging.models import Lane, LaneState, Message, ProviderCredential
 from tests.console.rows import address, compose_values
 from tests.console.test_compose import reviewed
 from tests.factories import make_registration
@@ -93,3 +94,30 @@ def test_a_review_that_is_no_longer_valid_counts_nothing(page: Client, applicati
     answer = page.post(address(application, "compose/count/"), {**compose_values(), "reviewed": "forged"})
 
     assert answer.status_code == 204
+
+
+def test_a_push_service_that_is_paused_is_named_with_the_devices_it_holds_up(
+    page: Client, application: Application
+) -> None:
+    for service in (PushService.FCM, PushService.APNS):
+        ProviderCredential.objects.create(application=application, push_service=service, secret=b"")
+    Lane.objects.create(
+        application=application, push_service=PushService.FCM, state=LaneState.PAUSED, paused_because="Key revoked."
+    )
+
+    for path in ("compose/", "compose/preview/"):
+        html = page.post(address(application, path), compose_values()).content.decode()
+
+        assert "FCM is paused: Key revoked. 3 devices would have to wait." in html
+        assert "APNs has" not in html
+    assert "FCM is paused</strong>" in page.get(address(application)).content.decode()
+
+
+def test_a_push_service_without_credential_is_named_only_where_it_is_needed(
+    page: Client, application: Application
+) -> None:
+    android = page.post(address(application, "compose/preview/"), compose_values(oses=["ANDROID"])).content.decode()
+
+    assert "FCM has no credential. 3 devices would have to wait." in android
+    assert "APNs has" not in android
+    assert "FCM has" not in page.get(address(application, "compose/")).content.decode()
