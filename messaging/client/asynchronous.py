@@ -37,6 +37,7 @@ class AsyncMessaging:
     ) -> None:
         self._target = Target.of(url, application_id, api_key, user_token)
         self._timeout = timeout
+        self._most_idle = max_connections
         self._room = asyncio.Semaphore(max_connections)
         self._idle: deque[Connection] = deque()
         self._is_kept = False
@@ -140,11 +141,16 @@ class AsyncMessaging:
             try:
                 response, is_usable = await connection.exchange(self._target, request)
             finally:
-                if is_usable and self._is_kept:
-                    self._idle.append(connection)
-                else:
-                    connection.close()
+                self._give_back(connection, is_usable=is_usable)
         return response
+
+    def _give_back(self, connection: Connection, *, is_usable: bool) -> None:
+        while self._idle and not self._idle[0].is_usable:  # idle longest: closed by the server first
+            self._idle.popleft().close()
+        if is_usable and self._is_kept and len(self._idle) < self._most_idle:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _taken(self) -> Connection | None:
         """An idle connection that the server has not closed meanwhile."""

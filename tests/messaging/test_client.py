@@ -273,6 +273,20 @@ def test_many_awaited_calls_share_so_many_connections() -> None:
     assert server.connections <= 5
 
 
+def test_no_more_idle_connections_are_kept_than_are_used() -> None:
+    async def use(url: str) -> None:
+        async with asyncio.timeout(10), AsyncMessaging(url, "APP", "KEY", max_connections=2) as messaging:
+            for _ in range(6):
+                await messaging.cancel("message:1")  # never over a connection that was idle
+            while server.ended < 4:
+                await asyncio.sleep(0.01)
+
+    with faulty(*[200] * 6) as server:
+        asyncio.run(use(server.url))
+
+    assert server.connections == 6
+
+
 def test_an_awaited_call_that_is_cancelled_sends_nothing_more() -> None:
     async def use(url: str) -> None:
         messaging = AsyncMessaging(url, "APP", "KEY")
@@ -396,6 +410,7 @@ class Faulty:
     url: str
     seen: list[tuple[str, str | None]] = field(default_factory=list)
     connections: int = 0
+    ended: int = 0
 
 
 @contextmanager
@@ -412,6 +427,10 @@ def faulty(*answers: int, retry_after: str = "", closes: bool = False) -> Iterat
         def setup(self) -> None:
             super().setup()
             known.connections += 1
+
+        def finish(self) -> None:
+            super().finish()
+            known.ended += 1
 
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
