@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,6 +58,16 @@ class Child:
         """Whether the process is there."""
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def has_children(self) -> bool:
+        """Whether a process that it started itself is there; one that ended and was not waited for does not count."""
+        if self.process is None:
+            return False
+        listing = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return any(not _is_zombie(int(pid)) for pid in listing.read_text().split())
+        return False
+
     def keep(self) -> bool:
         """Start it again if it fell, waiting longer each time it falls at once; whether it fell now."""
         now = time.monotonic()
@@ -95,6 +106,14 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it has ended (proc(5): the state stands behind the name in brackets)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def stop_all(children: Sequence[Child], timeout_s: float) -> None:

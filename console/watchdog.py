@@ -1,7 +1,8 @@
 """Keep one cluster of django-q2 workers alive: restart it when it falls or, worse, when it hangs.
 
 An idle worker killed with -9 holds the lock of django-q2's queue for ever: the cluster looks alive and does nothing
-(platform.md 4). So the cluster has to prove itself by running a heartbeat job of its own every few seconds.
+(platform.md 4). So the cluster has to prove itself by running a heartbeat job of its own every few seconds. A signal to
+its whole process group leaves nothing but a main process that waits for ever (django-q2's issue 346): that is seen.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, connection
 
 from console.processes import Child
-from messaging import heartbeat, owners, queue
+from messaging import database, heartbeat, owners, queue
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Watchdog:
         self.group = heartbeat.new_name("workers")
         self._workers = workers
         self._started_at = self._beat_at = 0.0
+        self._looked_at = datetime.max.replace(tzinfo=UTC)  #: by the database's clock
+        self._has_guard = False  #: the process between django-q2's main one and the workers
         self._cluster = Child(
             name="qcluster",
             command=[sys.executable, "manage.py", "qcluster"],
@@ -64,11 +67,13 @@ class Watchdog:
     def _start(self) -> None:
         heartbeat.announce(self.group, kind="workers", workers=self._workers)
         self._started_at = time.monotonic()
+        self._looked_at = database.now()
+        self._has_guard = False
         self._cluster.start()
 
     def _watch(self) -> None:
         now = time.monotonic()
-        if not self._cluster.is_running:
+        if not self._cluster.is_running or self._has_lost_guard():
             logger.error("the worker cluster fell, starting it again")
             self._restart()
         elif now - self._beat_at >= _BEAT_EVERY_S:
@@ -77,11 +82,23 @@ class Watchdog:
             if not queue.waiting_jobs(self.group):
                 queue.ring_beat(self.group)
             silence = heartbeat.silence(self.group)
-            if silence is None:
+            if self._was_away():
+                self._started_at = time.monotonic()
+            elif silence is None:
                 heartbeat.announce(self.group, kind="workers", workers=self._workers)
             elif silence > _HANGS_AFTER and now - self._started_at > _GRACE_S:
                 logger.error("the worker cluster hangs, killing and starting it again")
                 self._restart()
+
+    def _has_lost_guard(self) -> bool:
+        """Whether the process that starts the workers and looks after them has ended, and its parent does not know."""
+        had_guard, self._has_guard = self._has_guard, self._cluster.has_children
+        return had_guard and not self._has_guard
+
+    def _was_away(self) -> bool:
+        """Whether the database, or this machine, stood still since the last look: nobody could prove anything then."""
+        before, self._looked_at = self._looked_at, database.now()
+        return self._looked_at - before > _HANGS_AFTER
 
     def _restart(self) -> None:
         self._let_finish()

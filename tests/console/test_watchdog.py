@@ -27,6 +27,18 @@ def test_a_cluster_that_falls_is_started_again(stage: Stage) -> None:
         wait_until(lambda: fresh(occurrence).closed_at is not None, 30, "the campaign to end")
 
 
+def test_a_cluster_whose_main_process_alone_survives_a_signal_is_started_again_at_once(stage: Stage) -> None:
+    """What `kill -TERM -pgid` leaves of django-q2: a main process that waits for ever for a guard that is gone."""
+    stage.devices(5)
+    with workers_and_ticker() as (group,):
+        (cluster,) = children_of(group.pid)
+        wait_until(lambda: any(map(is_running, children_of(cluster))), 30, "the guard")
+        os.killpg(cluster, signal.SIGTERM)
+        wait_until(lambda: children_of(group.pid) not in ([], [cluster]), 10, "another cluster")
+        occurrence = stage.publish("ANDROID")
+        wait_until(lambda: fresh(occurrence).closed_at is not None, 30, "the campaign to end")
+
+
 def test_a_cluster_that_is_stopped_and_silent_is_replaced(stage: Stage) -> None:
     stage.devices(5)
     with workers_and_ticker() as (group,):
