@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +14,13 @@ import psycopg
 from django.db import OperationalError, connection, transaction
 
 from devices import segment_query
+from devices.models import Channel
 from devices.push_services import Os, PushService
+from devices.segment_scope import Scope
 
-#: registration ids looked at in one step of a segment
-SEGMENT_RANGE = 50_000
+#: registration ids looked at first in a step of a segment; twice as many then, as long as few are found in no time
+SEGMENT_RANGE = 10_000
+_SEGMENT_STEP_S = 0.02
 
 #: somebody is typing: an exact count that takes longer gives way to an estimate, which takes 20 to 60 ms
 _PATIENCE_MS = 200
@@ -52,21 +57,48 @@ class AudienceCount:
     devices: int
 
 
-def _device_conditions(spec: AudienceSpec) -> tuple[str, list[Any]]:
-    """SQL over `devices_deviceregistration r`: everything but the channel."""
-    sql = "r.application_id = %s AND r.state = 'active' AND (r.expiration IS NULL OR r.expiration > now())"
-    params: list[Any] = [spec.application_pk]
+#: what a subscription says of its device (migration 0007)
+_COPIED = {"id", "os", "push_service", "expiration"}
+_REACHABLE = "r.state = 'active' AND (r.expiration IS NULL OR r.expiration > now())"
+_HEARING = (
+    "(SELECT s.registration_id AS id, s.os, s.push_service, s.expiration FROM devices_subscription s "
+    "WHERE s.channel_id = %s AND s.is_active AND (s.expiration IS NULL OR s.expiration > now())) r"
+)
+
+
+def _narrowing(spec: AudienceSpec, **scope: Any) -> tuple[str, list[Any]]:
+    """SQL over registrations `r` that can be reached: operating systems, named devices, segment; "true" if all."""
+    parts, params = ["true"], []
     if spec.oses is not None and set(spec.oses) != set(Os):
-        sql += " AND r.os = ANY(%s)"
+        parts.append("r.os = ANY(%s)")
         params.append([str(os) for os in spec.oses])
     if spec.device_ids is not None:
-        sql += " AND r.device_id = ANY(%s)"
+        parts.append("r.device_id = ANY(%s)")
         params.append(list(spec.device_ids))
     if spec.segment_query:
-        condition = segment_query.to_sql(spec.segment_query)
-        sql += f" AND {condition.text}"
+        condition = segment_query.to_sql(spec.segment_query, _scope(spec, **scope))
+        parts.append(condition.text)
         params += condition.params
-    return sql, params
+    return " AND ".join(parts), params
+
+
+def _scope(spec: AudienceSpec, *, ids: tuple[int, int] | None = None, is_each_looked_up: bool = False) -> Scope:
+    def channel_ids(names: Sequence[str]) -> list[int]:
+        channels = Channel.objects.filter(application_id=spec.application_pk, name__in=names)
+        return list(channels.values_list("pk", flat=True))
+
+    return Scope(
+        application_pk=spec.application_pk,
+        channel_ids=channel_ids,
+        heard=spec.channel_pk,
+        ids=ids,
+        is_each_looked_up=is_each_looked_up,
+    )
+
+
+def _is_copied(sql: str) -> bool:
+    """Whether subscriptions alone can answer it. The text is all ours: values stand beside it."""
+    return set(re.findall(r"\br\.(\w+)", sql)) <= _COPIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +113,24 @@ def count(spec: AudienceSpec) -> list[AudienceCount]:
     """Devices by operating system and push service, largest operating system first named in `Os`."""
     if spec.reaches_nobody:
         return []
-    if spec.device_ids is None and not spec.segment_query:
-        return _count_channel(spec)
-    where, params = _device_conditions(spec)
-    tables = "devices_deviceregistration r"
-    if spec.device_ids is None:
-        tables += " JOIN devices_subscription s ON s.registration_id = r.id AND s.channel_id = %s"
-        params = [spec.channel_pk, *params]
-    return _counts(f"SELECT r.os, r.push_service, count(*) FROM {tables} WHERE {where} GROUP BY 1, 2", params)  # noqa: S608
+    where, params = _narrowing(spec)
+    if spec.device_ids is None and _is_copied(where):
+        # without a join: from one index of the subscriptions, unless the segment asks for their ids
+        tables, of_tables = _HEARING, [spec.channel_pk]
+    else:
+        tables, of_tables = _registrations(spec)
+        where = f"r.application_id = %s AND {_REACHABLE} AND {where}"
+        params = [spec.application_pk, *params]
+    counted = f"SELECT r.os, r.push_service, count(*) FROM {tables} WHERE {where} GROUP BY 1, 2"  # noqa: S608
+    return _counts(counted, [*of_tables, *params])
+
+
+def _registrations(spec: AudienceSpec) -> tuple[str, list[Any]]:
+    """Those of the channel, or all where devices are named."""
+    if spec.device_ids is not None:
+        return "devices_deviceregistration r", []
+    hearing = "devices_subscription s ON s.registration_id = r.id AND s.channel_id = %s"
+    return f"devices_deviceregistration r JOIN {hearing}", [spec.channel_pk]
 
 
 def count_quickly(spec: AudienceSpec, *, patience_ms: int = _PATIENCE_MS) -> QuickCount:
@@ -117,22 +159,9 @@ def _statement_timeout(milliseconds: int) -> Iterator[None]:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
 
 
-def _count_channel(spec: AudienceSpec) -> list[AudienceCount]:
-    """From one index of the subscriptions; the join with their devices took three times as long."""
-    sql = (
-        "SELECT s.os, s.push_service, count(*) FROM devices_subscription s WHERE s.channel_id = %s AND s.is_active "
-        "AND (s.expiration IS NULL OR s.expiration > now())"
-    )
-    params: list[Any] = [spec.channel_pk]
-    if spec.oses is not None and set(spec.oses) != set(Os):
-        sql += " AND s.os = ANY(%s)"
-        params.append([str(os) for os in spec.oses])
-    return _counts(f"{sql} GROUP BY 1, 2", params)
-
-
 def _estimate(spec: AudienceSpec) -> list[AudienceCount]:
     """From registrations of ids in some places, always the same ones, so that the number does not dance."""
-    where, params = _device_conditions(spec)
+    where, params = _narrowing(spec, is_each_looked_up=True)
     highest = highest_id()
     stratum = max(1, highest // _SAMPLE_PLACES)
     chosen = random.Random(highest // 100_000)  # noqa: S311  # not a secret
@@ -144,9 +173,9 @@ def _estimate(spec: AudienceSpec) -> list[AudienceCount]:
         "LATERAL (SELECT d.* FROM devices_deviceregistration d WHERE d.id > place.above AND d.id <= place.above + %s "
         f"ORDER BY d.id LIMIT {_SAMPLE_IDS}) AS r "
         "WHERE (SELECT true FROM devices_subscription s WHERE s.channel_id = %s AND s.registration_id = r.id) "
-        f"AND {where} GROUP BY 1, 2"
+        f"AND r.application_id = %s AND {_REACHABLE} AND {where} GROUP BY 1, 2"
     )
-    found = _counts(sql, [places, min(_SAMPLE_IDS, stratum), spec.channel_pk, *params])
+    found = _counts(sql, [places, min(_SAMPLE_IDS, stratum), spec.channel_pk, spec.application_pk, *params])
     return [AudienceCount(entry.os, entry.push_service, rounded(entry.devices * highest / sampled)) for entry in found]
 
 
@@ -183,61 +212,89 @@ class AudiencePage:
 
 def next_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> AudiencePage:
     """The registrations of the audience with `above < id <= bound`: all of them where devices are named, else those
-    among the next `limit` subscriptions of the channel.
-
-    Two plain look-ups instead of a join: the obvious join makes the planner walk the registrations from the start
-    for every page (94 us a device against 1, platform.md 3a), or worse while the tables have no statistics yet.
+    among the next `limit` subscriptions of the channel, or of about as many registrations of a segment.
     """
     if spec.reaches_nobody:
         return AudiencePage(ids={}, through=bound, is_last=True)
     if spec.device_ids is not None:
-        named = _reachable(spec, "r.id <= %s", [bound])
+        named = _found(_registrations_above(spec, 0, bound))
         return AudiencePage(ids=named, through=bound, is_last=True)
     if spec.segment_query:
-        return _segment_page(spec, above=above, bound=bound)
-    subscribed = _subscribed(spec.channel_pk, above=above, bound=bound, limit=limit)
-    is_last = len(subscribed) < limit
+        return _segment_page(spec, above=above, bound=bound, limit=limit)
+    return _channel_page(spec, above=above, bound=bound, limit=limit)
+
+
+def _channel_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> AudiencePage:
+    """From the subscriptions alone. LIMIT in a query of its own: beside the conditions, the planner would walk an
+    index of registrations from the start for every page (94 us a device against 1, platform.md 3a).
+    """
+    where, params = _narrowing(spec)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH looked_at AS MATERIALIZED (SELECT registration_id AS id, os, push_service, expiration, is_active "  # noqa: S608
+            "FROM devices_subscription WHERE channel_id = %s AND registration_id > %s AND registration_id <= %s "
+            "ORDER BY registration_id LIMIT %s) "
+            "SELECT r.push_service, count(*), max(r.id), array_agg(r.id ORDER BY r.id) FILTER (WHERE r.is_active "
+            f"AND (r.expiration IS NULL OR r.expiration > now()) AND {where}) FROM looked_at r GROUP BY 1",
+            [spec.channel_pk, above, bound, limit, *params],
+        )
+        rows = cursor.fetchall()
+    is_last = sum(looked_at for _, looked_at, _, _ in rows) < limit
     return AudiencePage(
-        ids=_reachable(spec, "r.id = ANY(%s::bigint[])", [id_array(subscribed)]),
-        through=bound if is_last else subscribed[-1],
+        ids={PushService(service): ids for service, _, _, ids in rows if ids},
+        through=bound if is_last else max(last for _, _, last, _ in rows),
         is_last=is_last,
     )
 
 
-def _segment_page(spec: AudienceSpec, *, above: int, bound: int) -> AudiencePage:
+def _segment_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> AudiencePage:
     """Those of the segment among the next registration ids.
 
     A range of ids instead of a LIMIT: with that the planner walks the primary key for a narrow segment and sorts a
-    wide one for every page. A range costs the same wherever it lies, and lets an index on attributes be used.
+    wide one for every page. A range costs the same wherever it lies, and lets indexes be used; where they find
+    nothing in no time, ranges grow, so that a narrow segment is looked through in one step.
     """
-    through = min(bound, above + SEGMENT_RANGE)
-    found = _reachable(
-        spec,
-        "r.id > %s AND r.id <= %s AND r.id IN (SELECT s.registration_id FROM devices_subscription s "
-        "WHERE s.channel_id = %s AND s.registration_id > %s AND s.registration_id <= %s)",
-        [above, through, spec.channel_pk, above, through],
-    )
-    return AudiencePage(ids=found, through=through, is_last=through >= bound)
+    stop_at = time.monotonic() + _SEGMENT_STEP_S
+    ids: dict[PushService, list[int]] = {}
+    width = SEGMENT_RANGE
+    while True:
+        through = min(bound, above + width)
+        for service, found in _found(_registrations_above(spec, above, through)).items():
+            ids.setdefault(service, []).extend(found)
+        is_enough = sum(map(len, ids.values())) >= limit or time.monotonic() >= stop_at
+        if is_enough or through >= bound:
+            return AudiencePage(ids=ids, through=through, is_last=through >= bound)
+        above, width = through, 2 * width
 
 
-def _subscribed(channel_pk: int | None, *, above: int, bound: int, limit: int) -> list[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT registration_id FROM devices_subscription WHERE channel_id = %s AND registration_id > %s "
-            "AND registration_id <= %s ORDER BY registration_id LIMIT %s",
-            [channel_pk, above, bound, limit],
+def _registrations_above(spec: AudienceSpec, above: int, through: int) -> tuple[str, list[Any]]:
+    """The devices of the audience with `above < id <= through`, as a query of id and push service.
+
+    Both tables are bound by id: the planner does not carry a range from one to the other.
+    """
+    where, params = _narrowing(spec, ids=(above, through))
+    ids: list[Any] = [above, through]
+    if spec.device_ids is None and _is_copied(where):
+        hearing = f"{_HEARING} WHERE r.id > %s AND r.id <= %s AND {where}"
+        return hearing, [spec.channel_pk, *ids, *params]
+    which, of_which = "r.id > %s AND r.id <= %s", ids
+    if spec.device_ids is None:
+        which += (
+            " AND r.id IN (SELECT s.registration_id FROM devices_subscription s "
+            "WHERE s.channel_id = %s AND s.registration_id > %s AND s.registration_id <= %s)"
         )
-        return [row[0] for row in cursor.fetchall()]
+        of_which = [*ids, spec.channel_pk, *ids]
+    conditions = f"{which} AND r.application_id = %s AND {_REACHABLE} AND {where}"
+    return f"devices_deviceregistration r WHERE {conditions}", [*of_which, spec.application_pk, *params]
 
 
-def _reachable(spec: AudienceSpec, which: str, which_params: list[Any]) -> dict[PushService, list[int]]:
+def _found(of_registrations: tuple[str, list[Any]]) -> dict[PushService, list[int]]:
     """Grouped by the database: a row a device costs 2 us in Python, an array of ids next to nothing."""
-    where, params = _device_conditions(spec)
+    registrations, params = of_registrations
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT r.push_service, array_agg(r.id ORDER BY r.id) FROM devices_deviceregistration r "  # noqa: S608
-            f"WHERE {which} AND {where} GROUP BY r.push_service",
-            [*which_params, *params],
+            f"SELECT r.push_service, array_agg(r.id ORDER BY r.id) FROM {registrations} GROUP BY r.push_service",  # noqa: S608
+            params,
         )
         return {PushService(service): ids for service, ids in cursor.fetchall()}
 

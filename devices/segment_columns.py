@@ -17,6 +17,7 @@ from uuid import UUID
 from devices import timestamps
 from devices.channels import DEFAULT_CHANNEL
 from devices.conditions import InvalidCondition, Literal, Name, Operator
+from devices.segment_scope import Scope
 
 SqlParts = tuple[str, list[Any]]
 #: a LIKE pattern: characters, each with whether it stands for itself
@@ -72,11 +73,12 @@ class TextColumn:
 
     sql: str
     normal: Callable[[str], str] = str  #: how values are written in this column
+    is_blank_missing: bool = False  #: it holds '' for nothing
 
     def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
         """By equality of texts."""
         sign = "<> ALL" if negated else "= ANY"
-        return f"{self.sql} {sign}(%s::text[])", [[self.normal(_text(option)) for option in options]]
+        return self._there(f"{self.sql} {sign}(%s::text[])"), [[self.normal(_text(option)) for option in options]]
 
     def ordered(self, operator: Operator, value: Literal) -> SqlParts:
         """A number is compared with the number the text begins with: version 14.2 lies above 9."""
@@ -84,17 +86,25 @@ class TextColumn:
             raise _no_order(value, "TRUE and FALSE")
         number = _number(value)
         if number is not None:
-            leading = f"substring({self.sql} from '^-?[0-9]{{1,40}}(?:[.][0-9]{{1,40}})?')::numeric"
-            return f"{leading} {operator.value} %s", [number]
-        return f'{self.sql} COLLATE "C" {operator.value} %s', [self.normal(_text(value))]
+            leading = f"substring({self.sql} from '^-?[0-9]{{1,40}}(?:[.][0-9]{{1,40}})?')"
+            # most are numbers as a whole, and asking that takes a quarter of cutting one out
+            plain = f"length({self.sql}) <= 40 AND {self.sql} ~ '^[0-9]+([.][0-9]+)?$'"
+            return f"CASE WHEN {plain} THEN {self.sql} ELSE {leading} END::numeric {operator.value} %s", [number]
+        return self._there(f'{self.sql} COLLATE "C" {operator.value} %s'), [self.normal(_text(value))]
 
     def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
         """As PostgreSQL does it."""
-        return f"{self.sql} {'NOT LIKE' if negated else 'LIKE'} %s", [_like(pattern)]
+        return self._there(f"{self.sql} {'NOT LIKE' if negated else 'LIKE'} %s"), [_like(pattern)]
 
     def is_null(self, *, negated: bool) -> SqlParts:
-        """Columns that hold '' for nothing come with NULLIF."""
+        """Every row has a value where '' is one."""
+        if self.is_blank_missing:
+            return f"{self.sql} {'<>' if negated else '='} ''", []
         return f"{self.sql} IS {'NOT ' if negated else ''}NULL", []
+
+    def _there(self, condition: str) -> str:
+        """Beside the condition, since NULLIF around the column would hide it from its index."""
+        return f"{self.sql} <> '' AND {condition}" if self.is_blank_missing else condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +158,19 @@ def _moment(value: Literal) -> datetime:
         raise InvalidCondition(value.position, str(error)) from error
 
 
+@dataclass(frozen=True, slots=True)
 class ChannelColumn:
     """Channels the device listens to: a condition holds when one of them meets it."""
 
-    _LISTENS = (
-        "EXISTS (SELECT 1 FROM devices_subscription sq WHERE sq.registration_id = r.id AND sq.channel_id IN "
-        "(SELECT c.id FROM devices_channel c WHERE c.application_id = r.application_id AND c.name {}))"
-    )
+    scope: Scope
 
     def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
         """Listens to one of them; negated: to none of them."""
         names = [DEFAULT_CHANNEL if text.lower() == DEFAULT_CHANNEL else text for text in map(_text, options)]
-        return self._listens("= ANY(%s::text[])", negated), [names]
+        ids = self.scope.channel_ids(names)
+        if self.scope.heard in ids:
+            return ("false" if negated else "true"), []
+        return self._listens("AND sq.channel_id = ANY(%s::bigint[])", [ids], negated)
 
     def ordered(self, operator: Operator, value: Literal) -> SqlParts:
         """Channels have no order."""
@@ -167,14 +178,20 @@ class ChannelColumn:
 
     def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
         """Listens to one whose name is like the pattern; negated: to none."""
-        return self._listens("LIKE %s", negated), [_like(pattern)]
+        named = "SELECT c.id FROM devices_channel c WHERE c.application_id = %s AND c.name LIKE %s"
+        params = [self.scope.application_pk, _like(pattern)]
+        return self._listens(f"AND sq.channel_id IN ({named})", params, negated)
 
     def is_null(self, *, negated: bool) -> SqlParts:
         """Listens to no channel; negated: to any."""
-        return self._listens("IS NOT NULL", not negated), []
+        return self._listens("", [], not negated)
 
-    def _listens(self, to: str, negated: bool) -> str:
-        return ("NOT " if negated else "") + self._LISTENS.format(to)
+    def _listens(self, to: str, params: list[Any], negated: bool) -> SqlParts:
+        listened = f"FROM devices_subscription sq WHERE sq.registration_id = r.id {to}"
+        if self.scope.ids is not None:
+            listened += " AND sq.registration_id > %s AND sq.registration_id <= %s"
+            params = [*params, *self.scope.ids]
+        return ("NOT " if negated else "") + self.scope.exists(listened), params
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,41 +263,59 @@ def _spellings(value: Literal) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginColumn(TextColumn):
+    """The login of a user: equality by the index that keeps logins apart, which knows no letter case."""
+
+    def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
+        """By equality of texts."""
+        text, params = TextColumn.equal_any(self, options, negated=negated)
+        if negated:
+            return text, params
+        lower = f"lower({self.sql}) = ANY(ARRAY(SELECT lower(login) FROM unnest(%s::text[]) AS login))"  # noqa: S608
+        return f"{text} AND {lower}", [*params, *params]
+
+
+@dataclass(frozen=True, slots=True)
 class UserColumn:
     """A column of the user who was logged in when the device registered; `u` is that user."""
 
     column: Column
+    scope: Scope
 
     def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
         """As the user's column has it."""
-        return _of_user(self.column.equal_any(options, negated=negated))
+        return self._of_user(self.column.equal_any(options, negated=negated))
 
     def ordered(self, operator: Operator, value: Literal) -> SqlParts:
         """As the user's column has it."""
-        return _of_user(self.column.ordered(operator, value))
+        return self._of_user(self.column.ordered(operator, value))
 
     def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
         """As the user's column has it."""
-        return _of_user(self.column.like(pattern, negated=negated))
+        return self._of_user(self.column.like(pattern, negated=negated))
 
     def is_null(self, *, negated: bool) -> SqlParts:
         """Nobody was logged in, or somebody without a value."""
-        exists, params = _of_user(self.column.is_null(negated=True))
-        return exists if negated else f"NOT ({exists})", params
+        condition = self.column.is_null(negated=True)
+        if negated:
+            return self._of_user(condition)
+        return f"r.user_id = '' OR NOT {self.scope.within_or().exists(_users(condition))}", condition[1]
+
+    def _of_user(self, condition: SqlParts) -> SqlParts:
+        """The first comparison is what the index on users of devices asks for."""
+        return f"r.user_id <> '' AND {self.scope.exists(_users(condition))}", condition[1]
 
 
-def _of_user(condition: SqlParts) -> SqlParts:
-    """The first comparison is what the index on users of devices asks for."""
-    text, params = condition
+def _users(condition: SqlParts) -> str:
     user = "u.application_id = r.application_id AND u.object_id = r.user_id AND NOT u.is_disabled"
-    return f"r.user_id <> '' AND EXISTS (SELECT 1 FROM devices_appuser u WHERE {user} AND ({text}))", params  # noqa: S608
+    return f"FROM devices_appuser u WHERE {user} AND ({condition[0]})"  # noqa: S608
 
 
 _USERS_COLUMNS: dict[str, Column] = {
     "objectId": TextColumn("u.object_id"),
-    "login": TextColumn("u.login"),
-    "email": TextColumn("NULLIF(u.email, '')"),
-    "name": TextColumn("NULLIF(u.name, '')"),
+    "login": LoginColumn("u.login"),
+    "email": TextColumn("u.email", is_blank_missing=True),
+    "name": TextColumn("u.name", is_blank_missing=True),
     "created": TimeColumn("u.created_at"),
     "updated": TimeColumn("u.updated_at"),
     "lastLogin": TimeColumn("u.last_login_at"),
@@ -288,28 +323,30 @@ _USERS_COLUMNS: dict[str, Column] = {
 #: the relation of the hosted original's table, and the table's name as smart text has it (contract.md 5, 6)
 _OF_USER = ("user.", "Users.")
 
+_CHANNEL = "channelName"
 _COLUMNS: dict[str, Column] = {
     "objectId": IdColumn("upper(r.registration_id::text)", str.upper),
     "deviceId": TextColumn("r.device_id"),
     "deviceToken": TextColumn("r.token"),
     "operatingSystemName": TextColumn("r.os", str.upper),
-    "operatingSystemVersion": TextColumn("NULLIF(r.os_version, '')"),
-    "channelName": ChannelColumn(),
+    "operatingSystemVersion": TextColumn("r.os_version", is_blank_missing=True),
     "expiration": TimeColumn("r.expiration"),
-    "userId": TextColumn("NULLIF(r.user_id, '')"),
-    "locale": TextColumn("NULLIF(r.locale, '')"),
-    "timeZone": TextColumn("NULLIF(r.time_zone, '')"),
+    "userId": TextColumn("r.user_id", is_blank_missing=True),
+    "locale": TextColumn("r.locale", is_blank_missing=True),
+    "timeZone": TextColumn("r.time_zone", is_blank_missing=True),
     "created": TimeColumn("r.created_at"),
     "updated": TimeColumn("r.last_seen_at"),
 }
 
 
-def column_named(name: Name) -> Column:
+def column_named(name: Name, scope: Scope) -> Column:
     """The column, or the attribute, of that name. Raises InvalidCondition."""
     for prefix in _OF_USER:
         if name.text.startswith(prefix):
             own = name.text.removeprefix(prefix)
-            return UserColumn(_USERS_COLUMNS.get(own) or AttributeColumn(_path(name, own), "u.properties"))
+            return UserColumn(_USERS_COLUMNS.get(own) or AttributeColumn(_path(name, own), "u.properties"), scope)
+    if name.text == _CHANNEL:
+        return ChannelColumn(scope)
     return _COLUMNS.get(name.text) or AttributeColumn(_path(name, name.text))
 
 

@@ -33,6 +33,7 @@ from devices.conditions import (
 )
 from devices.errors import InvalidSegmentQuery
 from devices.segment_columns import Column, column_named
+from devices.segment_scope import NOWHERE, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +65,19 @@ _OPPOSITE = {
 
 def check(query: str) -> None:
     """Raises InvalidSegmentQuery, which names the place."""
-    to_sql(query)
+    to_sql(query, NOWHERE)
 
 
-def to_sql(query: str) -> Sql:
-    """The query as SQL over `r`. Raises InvalidSegmentQuery."""
+def to_sql(query: str, scope: Scope) -> Sql:
+    """The query as SQL over `r`, which are registrations of `scope`. Raises InvalidSegmentQuery."""
     try:
-        text, params = _condition(parse_condition(query), negated=False)
+        text, params = _Writer(scope).condition(parse_condition(query), negated=False)
     except InvalidCondition as error:
         raise InvalidSegmentQuery(f"segmentQuery, character {error.position}: {error.reason}.") from error
     return Sql(f"({text})", tuple(params))
 
 
 _Sql = tuple[str, list[Any]]
-
-
-def _condition(condition: Condition, *, negated: bool) -> _Sql:
-    if isinstance(condition, Not):
-        return _condition(condition.condition, negated=not negated)
-    if isinstance(condition, And | Or):
-        word = " AND " if isinstance(condition, And) is not negated else " OR "
-        return _joined(word, [_condition(part, negated=negated) for part in condition.conditions])
-    return _predicate(condition, negated)
 
 
 def _joined(word: str, parts: Iterable[_Sql]) -> _Sql:
@@ -96,47 +88,60 @@ def _joined(word: str, parts: Iterable[_Sql]) -> _Sql:
     return word.join(texts), params
 
 
-def _predicate(condition: Comparison | Between | In | Like | IsNull, negated: bool) -> _Sql:
-    if isinstance(condition, Comparison):
-        return _comparison(condition, negated)
-    if isinstance(condition, IsNull):
-        return column_named(condition.name).is_null(negated=condition.negated is not negated)
-    negated = condition.negated is not negated
-    if isinstance(condition, Between):
-        return _between(condition, negated)
-    column = _column(condition.operand)
-    if isinstance(condition, Like):
-        return column.like(condition.parts(), negated=negated)
-    return column.equal_any(condition.options, negated=negated)
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes each part of the tree."""
 
+    scope: Scope
 
-def _comparison(condition: Comparison, negated: bool) -> _Sql:
-    left, right, operator = condition.left, condition.right, condition.operator
-    if isinstance(left, Literal):
-        left, right, operator = right, left, _TURNED[operator]
-    column = _column(left)
-    if isinstance(right, Name):
-        raise InvalidCondition(right.position, "a column can be compared with a value only")
-    operator = _OPPOSITE[operator] if negated else operator
-    if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
-        return column.equal_any([right], negated=operator is Operator.NOT_EQUAL)
-    return column.ordered(operator, right)
+    def condition(self, condition: Condition, *, negated: bool) -> _Sql:
+        if isinstance(condition, Not):
+            return self.condition(condition.condition, negated=not negated)
+        if isinstance(condition, And | Or):
+            is_and = isinstance(condition, And) is not negated
+            parts = self if is_and else _Writer(self.scope.within_or())
+            written = [parts.condition(part, negated=negated) for part in condition.conditions]
+            return _joined(" AND " if is_and else " OR ", written)
+        return self._predicate(condition, negated)
 
+    def _predicate(self, condition: Comparison | Between | In | Like | IsNull, negated: bool) -> _Sql:
+        if isinstance(condition, Comparison):
+            return self._comparison(condition, negated)
+        if isinstance(condition, IsNull):
+            return column_named(condition.name, self.scope).is_null(negated=condition.negated is not negated)
+        negated = condition.negated is not negated
+        if isinstance(condition, Between):
+            return self._between(condition, negated)
+        column = self._column(condition.operand)
+        if isinstance(condition, Like):
+            return column.like(condition.parts(), negated=negated)
+        return column.equal_any(condition.options, negated=negated)
 
-def _between(condition: Between, negated: bool) -> _Sql:
-    column = _column(condition.operand)
-    low, high = _value(condition.low), _value(condition.high)
-    if negated:
-        return _joined(" OR ", [column.ordered(Operator.LESS, low), column.ordered(Operator.GREATER, high)])
-    return _joined(
-        " AND ", [column.ordered(Operator.GREATER_OR_EQUAL, low), column.ordered(Operator.LESS_OR_EQUAL, high)]
-    )
+    def _comparison(self, condition: Comparison, negated: bool) -> _Sql:
+        left, right, operator = condition.left, condition.right, condition.operator
+        if isinstance(left, Literal):
+            left, right, operator = right, left, _TURNED[operator]
+        column = self._column(left)
+        if isinstance(right, Name):
+            raise InvalidCondition(right.position, "a column can be compared with a value only")
+        operator = _OPPOSITE[operator] if negated else operator
+        if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
+            return column.equal_any([right], negated=operator is Operator.NOT_EQUAL)
+        return column.ordered(operator, right)
 
+    def _between(self, condition: Between, negated: bool) -> _Sql:
+        column = self._column(condition.operand)
+        low, high = _value(condition.low), _value(condition.high)
+        if negated:
+            return _joined(" OR ", [column.ordered(Operator.LESS, low), column.ordered(Operator.GREATER, high)])
+        return _joined(
+            " AND ", [column.ordered(Operator.GREATER_OR_EQUAL, low), column.ordered(Operator.LESS_OR_EQUAL, high)]
+        )
 
-def _column(operand: Operand) -> Column:
-    if isinstance(operand, Literal):
-        raise InvalidCondition(operand.position, "expected the name of a column or attribute")
-    return column_named(operand)
+    def _column(self, operand: Operand) -> Column:
+        if isinstance(operand, Literal):
+            raise InvalidCondition(operand.position, "expected the name of a column or attribute")
+        return column_named(operand, self.scope)
 
 
 def _value(operand: Operand) -> Literal:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower, Now
 
 
@@ -46,6 +48,15 @@ class AppUser(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [models.UniqueConstraint("application", Lower("login"), name="app_user_unique_login")]
+        indexes = [  # for segment queries
+            models.Index(fields=["application", "email"], condition=~Q(email=""), name="app_user_email"),
+            GinIndex(
+                fields=["properties"],
+                opclasses=["jsonb_path_ops"],
+                condition=~Q(properties={}),
+                name="app_user_properties",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.login or f"guest {self.object_id}"

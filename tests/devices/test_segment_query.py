@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from devices.errors import InvalidSegmentQuery
 from devices.models import Application, DeviceRegistration
 from devices.push_services import Os, PushService
 from devices.segment_query import check, to_sql
+from devices.segment_scope import NOWHERE, Scope
 from devices.user_models import AppUser
 from tests.factories import make_application, make_registration
 
@@ -38,7 +40,10 @@ def make(application: Application, device_id: str, os: str, channels: tuple[str,
 
 
 def matching(application: Application, query: str) -> set[str]:
-    sql = to_sql(query)
+    def channel_ids(names: Sequence[str]) -> list[int]:
+        return list(application.channels.filter(name__in=names).values_list("pk", flat=True))
+
+    sql = to_sql(query, Scope(application_pk=application.pk, channel_ids=channel_ids))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT r.device_id FROM devices_deviceregistration r WHERE r.application_id = %s AND {sql.text}",
@@ -191,12 +196,25 @@ def test_pages_give_exactly_what_was_counted(application: Application) -> None:
     assert (page.ids, page.is_last) == ({PushService.APNS: [device.pk]}, True)
 
 
-def test_pages_of_a_segment_pass_over_ranges_without_devices(application: Application) -> None:
-    wanted = spec(application, "age > 18")
+def test_page_of_a_segment_ends_where_it_has_enough(application: Application) -> None:
+    wanted = spec(application, "age > 0")
+    bound = audience.highest_id() + audience.SEGMENT_RANGE
 
-    page = audience.next_page(wanted, above=0, bound=audience.SEGMENT_RANGE + 5, limit=10)
+    page = audience.next_page(wanted, above=0, bound=bound, limit=2)
 
-    assert (page.through, page.is_last) == (audience.SEGMENT_RANGE, False)
+    assert (sum(map(len, page.ids.values())), page.through, page.is_last) == (2, audience.SEGMENT_RANGE, False)
+
+
+def test_ids_without_devices_of_a_segment_are_passed_over_a_thousand_million_in_a_few_steps(
+    application: Application,
+) -> None:
+    wanted, above, steps = spec(application, "deviceId = 'nobody'"), 0, 0
+
+    while above < 10**9:
+        page = audience.next_page(wanted, above=above, bound=10**9, limit=10)
+        above, steps = page.through, steps + 1
+
+    assert page.is_last and not page.ids and steps < 1_000
 
 
 def test_named_devices_are_narrowed_by_the_segment_too(application: Application) -> None:
@@ -208,7 +226,7 @@ def test_named_devices_are_narrowed_by_the_segment_too(application: Application)
 
 
 def test_index_on_attributes_serves_equality(application: Application) -> None:
-    sql = to_sql("shop.city = 'Berlin'")
+    sql = to_sql("shop.city = 'Berlin'", NOWHERE)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN SELECT 1 FROM devices_deviceregistration r WHERE {sql.text}", list(sql.params))
