@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from devices.errors import ApiError, ServiceUnavailable
+from devices.errors import ApiError
 from messaging.realtime import packets
 from messaging.realtime.connection import MAX_RECEIVED, MAX_RECEIVED_OF_STRANGERS, Connection
 from messaging.realtime.exchange import JSON, Request
@@ -35,7 +35,9 @@ class Engine:
         self._make_client = make_client  #: takes the session and the application id of its path
         self.limits = limits
         self.sessions: dict[str, Session] = {}
-        self._arriving: dict[Session, None] = {}  #: without a namespace so far, in the order in which they began
+        #: strangers in the order in which they began: without a namespace so far, and with one
+        self._arriving: dict[Session, None] = {}
+        self._refused: dict[Session, None] = {}
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answer a request, or hold it."""
@@ -84,7 +86,7 @@ class Engine:
             session.poll(connection)
 
     def _new_session(self, request: Request) -> Session:
-        """Raises TooManyRequests (5906), ServiceUnavailable (5908)."""
+        """Raises TooManyRequests (5906)."""
         if self.limits.has_too_many_strangers:
             self._make_room()
         self.limits.admit(request.client)
@@ -95,10 +97,8 @@ class Engine:
         return session
 
     def _make_room(self) -> None:
-        """For whoever comes now: who has been here longest without joining goes, since SDKs join at once."""
-        if not self._arriving:
-            raise ServiceUnavailable("Too many clients without a right key are here. Try again.")
-        next(iter(self._arriving)).close()
+        """For whoever comes now. SDKs join at once: who has not goes before those with wrong keys, oldest first."""
+        next(iter(self._arriving or self._refused)).close()
 
     def _greeting(self, session: Session, *, can_upgrade: bool) -> list[bytes]:
         handshake = {
@@ -143,16 +143,19 @@ class Engine:
 
     def joined(self, session: Session) -> None:
         """Called by a session that joined its namespace."""
-        self._arriving.pop(session, None)
+        del self._arriving[session]
+        self._refused[session] = None
 
     def know(self, session: Session) -> None:
-        """Called by a session that showed a right key."""
+        """Called by a session that showed a right key, after it joined."""
+        del self._refused[session]
         self.limits.know(session.address)
 
     def forget(self, session: Session) -> None:
         """Called by a session that ends."""
         del self.sessions[session.sid]
         self._arriving.pop(session, None)
+        self._refused.pop(session, None)
         self.limits.forget(session.address, was_stranger=session.is_stranger)
 
     def close(self) -> None:

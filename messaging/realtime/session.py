@@ -79,8 +79,9 @@ class Session:
 
     def join(self) -> None:
         """It joined its namespace."""
-        self._join_by = _NEVER
-        self._home.joined(self)
+        if self._is_open:
+            self._join_by = _NEVER
+            self._home.joined(self)
 
     def leave(self) -> None:
         """It left its namespace, and has nothing to do here any more."""

@@ -19,6 +19,8 @@ _ids = itertools.count(1)
 class LiveClient:
     """One connection, joined to its application's namespace."""
 
+    source = "127.0.0.1"  #: the address it comes from
+
     def __init__(self, url: str, application_id: str, key: str, *, protocol: int = 4, user_token: str = "null") -> None:
         self.namespace = f"/{application_id}"
         self._protocol = protocol
@@ -26,7 +28,7 @@ class LiveClient:
         self._fragments: list[str] = []
         self.is_open = True
         target = urlsplit(url)
-        self.socket = socket.create_connection((target.hostname, target.port), timeout=10)
+        self.socket = socket.create_connection((target.hostname, target.port), 10, (self.source, 0))
         self._frames = WSConnection(ConnectionType.CLIENT)
         query = {"apiKey": key, "clientId": "test", "userToken": user_token}
         transport = {"EIO": protocol, "transport": "websocket"}

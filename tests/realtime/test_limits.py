@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ import pytest
 from devices.rates import parse_rate
 from messaging.realtime.limits import Bounds, Limits
 from messaging.realtime.server import Address, SocketServer
+from tests.free_ports import free_ports
 from tests.realtime.conftest import Live
+from tests.realtime.live_client import LiveClient
 from tests.realtime.stack import wait_until
 
 SECOND_ADDRESS = "127.0.0.2"
@@ -120,6 +123,27 @@ def test_where_strangers_are_too_many_who_waits_longest_without_joining_goes(liv
         heard = [exchange(url, "POST", path, body=b"3")[0] for path in paths]
 
         assert heard == [400, 400, 200, 200, 200, 200, 200]
+
+
+def test_strangers_with_wrong_keys_make_room_as_well(live: Live) -> None:
+    with served(strangers=1) as url:
+        clients = [Stranger(live, url, f"127.0.0.{number}") for number in range(1, 6)]
+
+        opened(live, url, source="127.0.0.9")
+
+        clients[0].wait_until_closed()
+        live.client(url=url).subscribe("MESSAGES")
+        clients[-1].call("SUB_ON", "PUB_SUB_MESSAGES", channel="default")
+        assert clients[-1].next_event()[1]["error"]["code"] == 2002
+
+
+class Stranger(LiveClient):
+    """A client with a wrong key and an address of its own, closed when the test ends."""
+
+    def __init__(self, live: Live, url: str, source: str) -> None:
+        self.source = source
+        super().__init__(url, live.application_id, "WRONG")
+        live.open_clients.append(self)
 
 
 def test_who_joins_no_namespace_is_let_go(live: Live) -> None:
@@ -331,6 +355,34 @@ def test_an_address_takes_twenty_subscriptions_for_each_session_it_may_have(live
         assert second.next_event()[1]["error"]["code"] == 5906
         second.call("SUB_OFF", call_id=kept)
         second.subscribe("MESSAGES")
+
+
+def test_the_bounds_of_a_process_are_settings(live: Live) -> None:
+    (port,) = free_ports(1)
+    limited = {
+        "CLARION_SOCKET_SESSIONS": "2",
+        "CLARION_SOCKET_STRANGERS": "1",
+        "CLARION_BEHIND_PROXY": "true",
+    }
+    command = [sys.executable, "manage.py", "sockets", "--port", str(port)]
+    live.stack.spawn("limited sockets", command, limited)
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: is_listening(port), "the socket process")
+
+    def code(client: str) -> int:
+        _, answer, _ = exchange(url, "GET", handshake(live), headers={"X-Forwarded-For": client})
+        return int(answer["code"]) if isinstance(answer, dict) else 0
+
+    assert [code("198.51.100.1"), code("198.51.100.1"), code("198.51.100.2")] == [0, 5906, 0]
+    live.stack.stop("limited sockets")
+
+
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_counts_come_back_to_nothing() -> None:
