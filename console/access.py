@@ -11,6 +11,7 @@ from uuid import UUID
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -20,7 +21,7 @@ from devices.models import Application
 from messaging.publishing import Publisher
 
 P = ParamSpec("P")
-ConsoleView = Callable[Concatenate[ConsoleRequest, P], HttpResponse]
+ConsoleView = Callable[Concatenate[ConsoleRequest, P], HttpResponseBase]
 
 
 def applications_of(user: AbstractBaseUser | AnonymousUser) -> QuerySet[Application]:
@@ -44,11 +45,11 @@ def publisher_of(request: ConsoleRequest) -> Publisher:
     return Publisher(may_publish=request.may_send, user=request.user)
 
 
-def application_view(view: ConsoleView[P]) -> Callable[..., HttpResponse]:
+def application_view(view: ConsoleView[P]) -> Callable[..., HttpResponseBase]:
     """Let a signed-in person reach their application; any other id answers as if absent."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, application_id: UUID, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, application_id: UUID, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return to_login(request)
         application = applications_of(request.user).filter(application_id=application_id).first()

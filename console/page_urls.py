@@ -35,6 +35,7 @@ application_urls = [
     path("messages/<uuid:message_id>/", messages.show_message, name="message"),
     path("messages/<uuid:message_id>/progress/", messages.show_progress, name="message_progress"),
     path("messages/<uuid:message_id>/deliveries/", messages.list_deliveries, name="message_deliveries"),
+    path("messages/<uuid:message_id>/deliveries.csv", messages.export_deliveries, name="message_export"),
     path("messages/<uuid:message_id>/confirm-cancel/", messages.confirm_cancel, name="message_confirm_cancel"),
     path("messages/<uuid:message_id>/cancel/", messages.cancel_message, name="message_cancel"),
     path("messages/<uuid:message_id>/edit/", compose.edit, name="message_edit"),

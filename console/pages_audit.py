@@ -22,6 +22,7 @@ _WORDS = {
     "message.resume": "Resumed",
     "message.stop": "Stopped",
     "message.retry": "Retried the failed devices of",
+    "message.export": "Exported the devices of",
     "device.deactivate": "Deactivated the device",
     "lane.pause": "Paused sending through",
     "lane.resume": "Resumed sending through",

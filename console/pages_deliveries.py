@@ -53,10 +53,12 @@ class DeliveryPage:
     next_batch: int = 0  #: goes with `next_after` among waiting devices
 
 
-def delivery_page(application: Application, occurrence: Occurrence, wanted: DeliveryFilter) -> DeliveryPage:
+def delivery_page(
+    application: Application, occurrence: Occurrence, wanted: DeliveryFilter, limit: int = PAGE_LENGTH
+) -> DeliveryPage:
     """Two queries, three with a search."""
     if wanted.is_waiting:
-        return _waiting_page(application, occurrence, wanted)
+        return _waiting_page(application, occurrence, wanted, limit)
     query = deliveries_of(occurrence).filter(registration_id__gt=wanted.after)
     if wanted.search:
         query = query.filter(registration_id__in=_found(application, wanted.search))
@@ -68,24 +70,24 @@ def delivery_page(application: Application, occurrence: Occurrence, wanted: Deli
             query = query.filter(outcome__in=_WITH_REASON)
     if wanted.push_service is not None:
         query = query.filter(push_service=wanted.push_service)
-    deliveries = list(query.order_by("registration_id")[: PAGE_LENGTH + 1])
-    shown = deliveries[:PAGE_LENGTH]
+    deliveries = list(query.order_by("registration_id")[: limit + 1])
+    shown = deliveries[:limit]
     rows = _rows(application, shown)
-    return DeliveryPage(rows, shown[-1].registration_id if len(deliveries) > PAGE_LENGTH else None)
+    return DeliveryPage(rows, shown[-1].registration_id if len(deliveries) > limit else None)
 
 
-def _waiting_page(application: Application, occurrence: Occurrence, wanted: DeliveryFilter) -> DeliveryPage:
+def _waiting_page(application: Application, occurrence: Occurrence, wanted: DeliveryFilter, limit: int) -> DeliveryPage:
     pending = pending_devices(
         occurrence,
         found=_found(application, wanted.search) if wanted.search else None,
         push_service=wanted.push_service or "",
         place=(wanted.batch, wanted.after),
-        limit=PAGE_LENGTH + 1,
+        limit=limit + 1,
     )
-    rows = _rows(application, [delivery for _, delivery in pending[:PAGE_LENGTH]])
-    if len(pending) <= PAGE_LENGTH:
+    rows = _rows(application, [delivery for _, delivery in pending[:limit]])
+    if len(pending) <= limit:
         return DeliveryPage(rows, None)
-    batch, last = pending[PAGE_LENGTH - 1]
+    batch, last = pending[limit - 1]
     return DeliveryPage(rows, last.registration_id, batch)
 
 

@@ -50,6 +50,7 @@ _WORDS = {
     "message.resume": "Resumed",
     "message.stop": "Stopped",
     "message.retry": "Failed devices retried",
+    "message.export": "Devices exported",
 }
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
 
 from console import audit
 from console.access import application_view
+from console.exports import delivery_lines
 from console.htmx import ConsoleRequest, render_page_or_partial
 from console.pages_deliveries import DeliveryFilter, delivery_page
 from console.pages_message import (
@@ -117,6 +119,22 @@ def list_deliveries(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
 
 @require_GET
 @application_view
+def export_deliveries(request: ConsoleRequest, message_id: UUID) -> StreamingHttpResponse:
+    """All devices that the filter of the table lets through, as a file."""
+    message, occurrence = looked_up(request, message_id)
+    if occurrence is None:
+        raise Http404
+    audit.record(request, "message.export", message.wire_id, application=request.application, after=request.GET.dict())
+    wanted = replace(_wanted(request), after=0, batch=0)
+    lines = delivery_lines(request.application, occurrence, wanted)
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    firing = f"{occurrence.n}-{occurrence.retry_no}"
+    response.headers["Content-Disposition"] = f'attachment; filename="devices-{message_id}-{firing}.csv"'
+    return response
+
+
+@require_GET
+@application_view
 def confirm_cancel(request: ConsoleRequest, message_id: UUID) -> HttpResponse:
     """Ask before cancelling, with what it would stop."""
     message, occurrence = looked_up(request, message_id)
@@ -166,8 +184,8 @@ def to_message(request: ConsoleRequest, message_id: UUID, occurrence: Occurrence
     return target
 
 
-def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, object]:
-    wanted = DeliveryFilter(
+def _wanted(request: ConsoleRequest) -> DeliveryFilter:
+    return DeliveryFilter(
         search=request.GET.get("device", "").strip()[:255].replace("\x00", ""),
         outcome=choice_of(DeliveryOutcome, request.GET.get("outcome")),
         reason=request.GET.get("reason", "")[:64].replace("\x00", ""),
@@ -176,6 +194,10 @@ def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, ob
         after=number_of(request.GET.get("after")) or 0,
         batch=number_of(request.GET.get("batch")) or 0,
     )
+
+
+def _deliveries(request: ConsoleRequest, occurrence: Occurrence) -> dict[str, object]:
+    wanted = _wanted(request)
     query = {
         "n": occurrence.n,
         "retry": occurrence.retry_no,
