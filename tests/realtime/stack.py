@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlencode
 from django.db import connection
 
 REPOSITORY = Path(__file__).parents[2]
-_READY_S = 30.0
+_READY_S = 60.0  #: three processes that import Django, beside whatever else the machine does
 
 
 def database_url_of_tests() -> str:
@@ -62,6 +63,15 @@ class Stack:
         self.start_sockets()
         self.spawn("ticker", [sys.executable, "manage.py", "ticker"])
         wait_until(lambda: _answers(f"{self.url}/health"), "the web server")
+        wait_until(lambda: "ticker" not in self._missing(), "the ticker")
+
+    def _missing(self) -> list[str]:
+        try:
+            urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+        except urllib.error.HTTPError as error:
+            missing: list[str] = json.load(error)["missing"]
+            return missing
+        return []
 
     def start_sockets(self, name: str = "sockets", port: int | None = None) -> int:
         """Start a socket process and wait until it answers; its pid."""
