@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.test import TransactionTestCase
 from pytest_django.fixtures import Settings
 
 from devices.api import limits
+from tests.emptying import delete_rows
 from tests.postgres_plugin import session_server
 
 
@@ -28,3 +30,17 @@ def nothing_counted_yet() -> None:
 def cheap_passwords(settings: Settings) -> None:
     """Hash with the least that Argon2 can: at full cost, that is 0.1 s of CPU for each person a test makes."""
     settings.PASSWORD_HASHERS = ["tests.cheap_passwords.CheapArgon2"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emptied_by_deleting() -> Iterator[None]:
+    """Replace the way in which Django empties the database after a test that commits; it offers no other place."""
+    flush = TransactionTestCase._fixture_teardown
+
+    def empty(case: TransactionTestCase) -> None:
+        if not delete_rows():
+            flush(case)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
