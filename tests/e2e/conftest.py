@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from playwright.sync_api import Browser, Page, sync_playwright
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -69,11 +70,11 @@ def new_page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
 
 
 @pytest.fixture
-def page(new_page: Page, administrator: User) -> Page:
-    """A page whose person has signed in through the form."""
-    new_page.goto("/login/")
-    new_page.get_by_label("User name").fill(administrator.username)
-    new_page.get_by_label("Password").fill(PASSWORD)
-    new_page.get_by_role("button", name="Sign in").click()
-    new_page.wait_for_url(lambda url: "/login/" not in url)
+def page(new_page: Page, administrator: User, client: Client, live_server: LiveServer) -> Page:
+    """A page whose person has signed in; the form to do so is part of the whole campaign."""
+    client.force_login(administrator)
+    session = client.cookies[configured.SESSION_COOKIE_NAME].value
+    new_page.context.add_cookies(
+        [{"name": configured.SESSION_COOKIE_NAME, "value": session, "url": live_server.url, "httpOnly": True}]
+    )
     return new_page
