@@ -11,6 +11,9 @@ CERTIFICATES := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),UV_SYSTEM_CE
 UV := env -u VIRTUAL_ENV UV_PYTHON_DOWNLOADS=never $(CERTIFICATES) .venv/bin/uv
 UV_VERSION := 0.13.9
 PYTEST := $(PY) -m pytest
+# Two processes, each with a database server of its own: a good part of the tests' time is waiting. With more of them
+# than cores, tests that hold a time would fail.
+TWO := -n 2 --dist worksteal
 
 .PHONY: run test lint bench test-faults
 .NOTPARALLEL:
@@ -24,8 +27,8 @@ run: .venv/run-ready
 test: lint
 	.ci/chromium.sh
 	tests/realtime/sdk/install.sh
-	$(PYTEST) --ignore=tests/e2e
-	DJANGO_ALLOW_ASYNC_UNSAFE=true $(PYTEST) tests/e2e
+	$(PYTEST) $(TWO) --ignore=tests/e2e
+	DJANGO_ALLOW_ASYNC_UNSAFE=true $(PYTEST) $(TWO) tests/e2e
 
 lint: .venv/dev-ready
 	.venv/bin/ruff check .
