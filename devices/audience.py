@@ -22,8 +22,8 @@ from devices.segment_scope import Scope
 SEGMENT_RANGE = 10_000
 _SEGMENT_STEP_S = 0.02
 
-#: somebody is typing: an exact count that takes longer gives way to an estimate, which takes 20 to 60 ms
-_PATIENCE_MS = 200
+#: somebody is typing: an exact count that takes longer gives way to an estimate, which takes 30 to 140 ms
+_PATIENCE_MS = 150
 #: what an estimate looks at: so many registration ids in one place, in so many places
 _SAMPLE_IDS, _SAMPLE_PLACES = 512, 64
 
