@@ -17,6 +17,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests.messaging.processes import descendants_of, is_running
 from tests.messaging.stage import wait_until
 
 NAME = "clarion_of_several_machines"
@@ -97,3 +98,14 @@ def test_the_web_part_serves_pages_and_ends_by_sigterm(tmp_path: Path, empty_dat
         web.communicate(timeout=60)
 
     assert web.returncode == 0
+
+
+def test_the_web_part_ends_when_told_to_while_it_starts(tmp_path: Path) -> None:
+    web = machine(tmp_path, "postgresql://clarion@127.0.0.1:1/clarion", "web", "--port", "0")
+    wait_until(lambda: bool(descendants_of(web.pid)), 120, "the first web process")
+    family = [web.pid, *descendants_of(web.pid)]
+
+    web.send_signal(signal.SIGTERM)
+    web.communicate(timeout=60)
+
+    assert not any(is_running(pid) for pid in family)

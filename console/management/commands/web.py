@@ -11,6 +11,9 @@ from django.core.management.base import BaseCommand
 
 from console.startup import web_server
 
+#: a process told to end while it still imports forgets that, and its master would wait for it for ever
+_FINISH_S = 15
+
 
 class Command(BaseCommand):
     """`manage.py web`"""
@@ -25,5 +28,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Become the web server, which then gets the signals itself."""
         os.environ["PORT"] = str(options["port"])  # links lead to this address
-        command = web_server(options["host"], options["port"]).command
-        os.execv(command[0], list(command))  # noqa: S606  # our own command
+        command = [*web_server(options["host"], options["port"]).command, "--workers-kill-timeout", str(_FINISH_S)]
+        os.execv(command[0], command)  # noqa: S606  # our own command
