@@ -173,7 +173,8 @@ SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"  # no-referrer makes Chromium post forms with Origin: null, which CSRF refuses
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-if env_bool("CLARION_BEHIND_PROXY", default=False):
+IS_BEHIND_PROXY = env_bool("CLARION_BEHIND_PROXY", default=False)
+if IS_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     MIDDLEWARE.insert(0, "console.middleware.ProxiedClientAddress")
 X_FRAME_OPTIONS = "DENY"
@@ -206,6 +207,12 @@ RATES = {
     "ACCOUNTS": env_rate("CLARION_RATE_ACCOUNTS", "2/s burst 60"),
     "SERVER_CALLS": env_rate("CLARION_RATE_SERVER_CALLS", "0"),
 }
+# The same for each socket process (messaging/realtime/limits.py)
+SOCKET_CONNECTIONS = env_int("CLARION_SOCKET_CONNECTIONS", default=10_000, minimum=0)
+SOCKET_SESSIONS = env_int("CLARION_SOCKET_SESSIONS", default=2_000, minimum=0)
+SOCKET_STRANGERS = env_int("CLARION_SOCKET_STRANGERS", default=1_500, minimum=0)
+SOCKET_OPENING = env_rate("CLARION_RATE_SOCKET_SESSIONS", "30/s burst 2000")
+SOCKET_PACKETS = env_rate("CLARION_RATE_SOCKET_PACKETS", "2000/s burst 200000")
 
 # Jobs: a bell, not the record (design.md 2). `timeout < retry`; drains have a timeout of their own.
 QUEUE_NAME = "clarion"

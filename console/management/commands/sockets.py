@@ -36,8 +36,20 @@ class Command(BaseCommand):
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await SocketServer(Bounds()).run(address, self._announce, stop.wait())
+        await SocketServer(_bounds()).run(address, self._announce, stop.wait())
 
     def _announce(self, port: int) -> None:
         self.stdout.write(json.dumps({"port": port}))
         self.stdout.flush()
+
+
+def _bounds() -> Bounds:
+    return Bounds(
+        connections=settings.SOCKET_CONNECTIONS,
+        sessions=settings.SOCKET_SESSIONS,
+        strangers=settings.SOCKET_STRANGERS,
+        opening=settings.SOCKET_OPENING,
+        packets=settings.SOCKET_PACKETS,
+        failures=settings.RATES["FAILURES"],
+        is_behind_proxy=settings.IS_BEHIND_PROXY,
+    )
