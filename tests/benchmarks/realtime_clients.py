@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks.realtime_clients COUNT URL APPLICATION_ID KEY`: live subscribers that measure.
 
 Websockets on one event loop. For each line "report" on standard input it prints one JSON line and starts to count
-anew. A client that is cut off comes back 30 ms later, as the SDK does. Messages are `{"n": number, "at": seconds}`.
+anew; for "count" it says how much came so far. A client that is cut off comes back 30 ms later, as the SDK does.
+Messages are `{"n": number, "at": seconds}`.
 """
 
 from __future__ import annotations
@@ -155,8 +156,9 @@ async def main(count: int, target: Target) -> None:
     for number in range(count):
         connect(number, target, tally)
     loop = asyncio.get_running_loop()
-    while await loop.run_in_executor(None, sys.stdin.readline):
-        sys.stdout.write(json.dumps(tally.report()) + "\n")
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        told = tally.report() if line == "report\n" else {"received": len(tally.latencies)}
+        sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
 
 
