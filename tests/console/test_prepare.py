@@ -20,7 +20,7 @@ from django.db import connection
 from tests.messaging.processes import descendants_of, is_running
 from tests.messaging.stage import wait_until
 
-NAME = "clarion_of_several_machines"
+NAME = f"clarion_of_several_machines_{os.getpid()}"
 
 
 @pytest.fixture
