@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -45,8 +46,20 @@ def session_server() -> Iterator[None]:
 
 def _remove_leftovers() -> None:
     """End the servers of sessions that were killed with -9; the lock of a living session keeps its server running."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if os.access(folder, os.W_OK) and postgres.running(folder):
-            postgres.ensure_running(folder)
-            if postgres.stop(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+    with _one_at_a_time():
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            if os.access(folder, os.W_OK) and postgres.running(folder):
+                postgres.ensure_running(folder)
+                if postgres.stop(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """The processes of one session start together: one would start again what the other is removing."""
+    descriptor = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
