@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 
 Json = Mapping[str, Any]
 
-#: how `messaging/client.py` makes the call; without an entry the page shows plain Python
+#: how `messaging/client/` makes the call; without an entry the page shows plain Python
 CLIENT_CALLS = {
     "publish": "messaging.publish(\n"
     '    "Tea is ready",\n'
@@ -25,6 +25,7 @@ CLIENT_CALLS = {
     "cancel": 'messaging.cancel("message:96DB5C50-C1FF-4B35-9209-71523AD1315C")',
     "registerDevice": 'messaging.register_device("XXXXXXXXXXXXXXXXXXXXXXXXX", "kims-phone", "ANDROID")',
     "getRegistrations": 'messaging.get_registrations("my-phone")',
+    "deleteChannel": 'messaging.delete_channel("news")',
     "unregisterDevice": 'messaging.unregister("my-phone")',
     "pushWithTemplate": 'messaging.push_with_template("welcome", {"name": "Kim"})',
     "getPushTemplates": 'messaging.get_push_templates("ANDROID")',

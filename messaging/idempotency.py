@@ -36,18 +36,29 @@ def publish_once(application: Application, key: str, request_digest: bytes, publ
 
     Raises IdempotencyKeyReused for another request under the key, IdempotencyKeyInUse while the first is not done.
     """
+    replayed = _replayed(application, key, request_digest)  # without the lock: replays do not get in each other's way
+    if replayed is not None:
+        return replayed
     with transaction.atomic():
         _lock(application, key)
-        same_key = IdempotencyKey.objects.filter(application=application, key=key)
-        same_key.filter(created_at__lt=_forgotten()).delete()
-        known = same_key.select_related("message").first()
-        if known is not None:
-            if bytes(known.request_digest) != request_digest:
-                raise IdempotencyKeyReused()
-            return Once(known.message, is_replayed=True)
+        replayed = _replayed(application, key, request_digest)
+        if replayed is not None:
+            return replayed
+        IdempotencyKey.objects.filter(application=application, key=key).delete()  # its time is over
         message = publish()
         IdempotencyKey.objects.create(application=application, key=key, request_digest=request_digest, message=message)
     return Once(message, is_replayed=False)
+
+
+def _replayed(application: Application, key: str, request_digest: bytes) -> Once | None:
+    """What was published under the key. Raises IdempotencyKeyReused."""
+    kept = IdempotencyKey.objects.filter(application=application, key=key, created_at__gte=_forgotten())
+    known = kept.select_related("message").first()
+    if known is None:
+        return None
+    if bytes(known.request_digest) != request_digest:
+        raise IdempotencyKeyReused()
+    return Once(known.message, is_replayed=True)
 
 
 def forget_old_keys() -> None:

@@ -11,12 +11,12 @@ import math
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from functools import lru_cache, wraps
-from ipaddress import IPv6Address, ip_address
+from functools import wraps
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from devices.addresses import network_of
 from devices.api_keys import Caller, is_known
 from devices.errors import TooManyRequests
 from devices.rates import Buckets
@@ -82,19 +82,7 @@ def limited(limit: Limit, function: ApiFunction) -> ApiFunction:
 
 def client_of(request: HttpRequest) -> str:
     """Whose calls are counted together: an IPv4 address, or the /64 that one IPv6 customer has."""
-    address: str = request.META.get("REMOTE_ADDR", "")
-    return _network(address) if ":" in address else address
-
-
-@lru_cache(maxsize=4096)
-def _network(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    return str(parsed.ipv4_mapped) if parsed.ipv4_mapped else parsed.packed[:8].hex()
+    return network_of(request.META.get("REMOTE_ADDR", ""))
 
 
 def _refusal(limit: Limit, wait_s: float) -> TooManyRequests:
