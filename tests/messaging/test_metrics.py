@@ -151,6 +151,7 @@ def test_devices_are_counted_by_push_service_and_state(transactional_db: None) -
 def test_a_large_table_of_devices_is_estimated_within_a_tenth(db: None) -> None:
     application = make_application()
     with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE devices_deviceregistration CASCADE")  # with the pages of rows that others left behind
         cursor.execute(
             "INSERT INTO devices_deviceregistration (registration_id, application_id, device_id, token, token_digest, "
             "os, os_version, push_service, user_id, locale, time_zone, attributes, state, gone_reason) "
