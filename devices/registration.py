@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from psycopg.errors import DeadlockDetected
 
 from devices.channels import DEFAULT_CHANNEL, channel_ids, ensure_channels, forget
 from devices.errors import UnknownDevice, UnknownDeviceToCancel
@@ -158,7 +159,8 @@ def _store_quickly(application: Application, request: RegistrationRequest) -> UU
         # an error inside a transaction of the caller's must not spoil it; the statement alone needs none
         with transaction.atomic() if connection.in_atomic_block else nullcontext():
             return _store(_values(application, request, may_change_token=False))
-    except IntegrityError:
+    except (IntegrityError, OperationalError) as error:
+        _refuse_other_failures(error)
         # another device holds the token, or a channel was deleted since this process met it
         forget(application.pk, request.channel_names)
         return None
@@ -166,7 +168,7 @@ def _store_quickly(application: Application, request: RegistrationRequest) -> UU
 
 def _store_changed_token(application: Application, request: RegistrationRequest) -> UUID:
     """Take the token from whoever holds it; again when a device new like this one was faster."""
-    failure = IntegrityError()
+    failure: DatabaseError = IntegrityError()
     for _ in range(_MOST_ROUNDS):
         values = _values(application, request, may_change_token=True)
         try:
@@ -175,13 +177,23 @@ def _store_changed_token(application: Application, request: RegistrationRequest)
                     cursor.execute(_LOCK_BOTH, values)
                     cursor.execute(_TAKE_FROM_HOLDER, values)
                 registration_id = _store(values)
-        except IntegrityError as error:
+        except (IntegrityError, OperationalError) as error:
+            _refuse_other_failures(error)
             forget(application.pk, request.channel_names)
             failure = error
         else:
             assert registration_id is not None
             return registration_id
     raise failure
+
+
+def _refuse_other_failures(error: DatabaseError) -> None:
+    """Raise it again unless it says that somebody else was faster.
+
+    New devices with one token may wait for each other inside PostgreSQL's speculative insertion: it ends one of them.
+    """
+    if not isinstance(error, IntegrityError) and not isinstance(error.__cause__, DeadlockDetected):
+        raise error
 
 
 def _values(application: Application, request: RegistrationRequest, *, may_change_token: bool) -> dict[str, Any]:

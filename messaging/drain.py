@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from django.db import InterfaceError, OperationalError
 
@@ -65,9 +65,13 @@ def _clock() -> float:
 
 
 class Drain:
-    """One `drain` job. Not shared between threads."""
+    """One `drain` job. Not shared between threads.
 
-    def __init__(self) -> None:
+    `alive` is called each second while it goes on, while the database is away as well.
+    """
+
+    def __init__(self, alive: Callable[[], object] = bool) -> None:
+        self._alive = alive
         self._group = os.environ.get("CLARION_WORKER_GROUP", "")
         self._owner = owners.new_owner(self._group)
         self._runs: list[BatchRun] = []
@@ -105,6 +109,7 @@ class Drain:
         return now >= self._stop_at + (self._longest if self._window.has_silent_lane else 0.0)
 
     def _sign_of_life(self) -> None:
+        self._alive()
         batches.extend_leases(self._owner)
         if self._group:
             heartbeat.seen(self._group)
@@ -298,6 +303,7 @@ class Drain:
         now = _clock()
         if now - self._tended_at < _TEND_EVERY_S:
             return
+        self._alive()
         self._heed_time(time.monotonic())
         self._tended_at = now
         held = batches.extend_leases(self._owner)

@@ -14,11 +14,15 @@ from messaging.drain import Drain
 from messaging.idempotency import forget_old_keys
 from messaging.polling import forget_unused
 
+#: A drain that stands still for so long hangs for good: the kernel ends its process (SIGALRM), and the cluster starts
+#: another. Longer than a statement waits for a server that holds its answer back.
+_HANGS_AFTER_S = 120
+
 
 def drain() -> None:
     """Plan and send what is open, for up to 20 seconds; a SIGTERM lets it write what it holds, then ends the worker."""
     _stop_if_orphaned()
-    work = Drain()
+    work = Drain(alive=lambda: signal.alarm(_HANGS_AFTER_S))
     terminated = threading.Event()
 
     def stop(*_: object) -> None:
@@ -29,6 +33,7 @@ def drain() -> None:
     try:
         work.run()
     finally:
+        signal.alarm(0)
         signal.signal(signal.SIGTERM, former)
     if terminated.is_set():
         raise SystemExit

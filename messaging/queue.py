@@ -20,8 +20,8 @@ BEAT = "messaging.jobs.beat"
 EXPIRE_REGISTRATIONS = "devices.jobs.expire_registrations"
 KEEP_HOUSE = "messaging.jobs.keep_house"
 
-#: a drain ends by itself after 36 s, but while PostgreSQL is away it keeps the answers it has. One that hangs costs a
-#: worker until then, and nothing else: what it held was taken over when its leases had run out.
+#: a drain ends by itself after 36 s, but while PostgreSQL is away it keeps the answers it has; one that hangs is ended
+#: by its alarm (`messaging.jobs`)
 _DRAIN_TIMEOUT_S = 3600
 
 #: minutes between runs of the housekeeping jobs, rows of django-q2's Schedule, visible in the admin

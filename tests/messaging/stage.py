@@ -139,9 +139,7 @@ class Stage:
     def publish(self, *os_names: str, **values: Any) -> Occurrence:
         """Publish to the operating systems named, through their headers; the first occurrence."""
         headers = {HEADERS[name]: "Hello" for name in os_names} | values.pop("headers", {})
-        request = PublishRequest(
-            **{"channel_name": "default", "body": "Hello", "headers": headers, **values}  # type: ignore[arg-type]
-        )
+        request = PublishRequest(**{"channel_name": "default", "body": "Hello", "headers": headers, **values})
         message = publish(application=self.application, request=request, publisher=self.publisher)
         return message.occurrences.get()
 
