@@ -38,9 +38,12 @@ logger = logging.getLogger(__name__)
 #: "*" is safe because the key stands in the address and cookies are ignored
 _CORS = {
     "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "idempotency-replayed, retry-after",
+}
+#: what a browser reads in the answer to its preflight alone
+_PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "content-type, user-token, idempotency-key",
-    "Access-Control-Expose-Headers": "idempotency-replayed, retry-after",
     "Access-Control-Max-Age": "86400",
 }
 #: counted per address as wrong keys are, and answered 429 beyond the limit
@@ -68,7 +71,9 @@ def endpoint(**functions: ApiFunction) -> Callable[..., HttpResponseBase]:
     @csrf_exempt
     def view(request: HttpRequest, application_id: str = "", api_key: str = "", **captured: str) -> HttpResponseBase:
         if request.method == "OPTIONS" and functions:
-            return _with_headers(HttpResponse(content_type="application/json", headers={"Allow": allowed}))
+            return _with_headers(
+                HttpResponse(content_type="application/json", headers={"Allow": allowed, **_PREFLIGHT})
+            )
         function = functions.get("GET" if request.method == "HEAD" else str(request.method))
         try:
             if function is None:
