@@ -62,7 +62,8 @@ def test_what_certainly_did_not_leave_is_sent_again_at_once(server: H2Server, ru
         assert {answer.failure for answer in answers} <= {None, TransportFailure.IN_DOUBT}
     transport.close()
 
-    assert max(Counter(path for path in server.paths if path != "/first").values()) == 1
+    # on a busy machine the server's farewell may cross every request: then none of them arrived
+    assert max(Counter(path for path in server.paths if path != "/first").values(), default=0) <= 1
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(server: H2Server, rules: TransportRules) -> None:
