@@ -211,7 +211,7 @@ RATES = {
 SOCKET_CONNECTIONS = env_int("CLARION_SOCKET_CONNECTIONS", default=10_000, minimum=0)
 SOCKET_SESSIONS = env_int("CLARION_SOCKET_SESSIONS", default=2_000, minimum=0)
 SOCKET_STRANGERS = env_int("CLARION_SOCKET_STRANGERS", default=1_500, minimum=0)
-SOCKET_OPENING = env_rate("CLARION_RATE_SOCKET_SESSIONS", "30/s burst 2000")
+SOCKET_OPENING = env_rate("CLARION_RATE_SOCKET_SESSIONS", "100/s burst 4000")
 SOCKET_PACKETS = env_rate("CLARION_RATE_SOCKET_PACKETS", "2000/s burst 200000")
 
 # Jobs: a bell, not the record (design.md 2). `timeout < retry`; drains have a timeout of their own.

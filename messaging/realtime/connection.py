@@ -316,7 +316,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         transport = self._transport
-        if transport is None:
+        if transport is None or transport.is_closing():  # asyncio logs every write to a connection that broke
             return
         transport.write(data)
         if transport.get_write_buffer_size() > MAX_UNSENT:

@@ -34,7 +34,7 @@ class Bounds:
     connections: int = 10_000
     sessions: int = 2_000  #: of one address
     strangers: int = 1_500  #: of one address: a thousand come back at once when the process restarts
-    opening: Rate | None = parse_rate("30/s burst 2000")  #: sessions an address opens
+    opening: Rate | None = parse_rate("100/s burst 4000")  #: sessions an address opens
     packets: Rate | None = parse_rate("2000/s burst 200000")  #: requests and packets read from an address
     failures: Rate | None = parse_rate("30/min burst 120")  #: wrong keys from an address
     is_behind_proxy: bool = False

@@ -81,9 +81,11 @@ class Subscribers:
 def subscribers(live: Live) -> Iterator[Subscribers]:
     """A thousand of them, ready."""
     made = Subscribers(live)
-    made.wait_until_ready()
-    yield made
-    made.close()
+    try:
+        made.wait_until_ready()
+        yield made
+    finally:
+        made.close()
 
 
 def test_latency_of_a_thousand_subscribers(live: Live, subscribers: Subscribers, report: Report) -> None:
