@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -185,3 +186,24 @@ def _multiply(device: DeviceRegistration, times: int) -> None:
         )
         # Or the plans that check foreign keys at the end of the test stay those of empty tables, and take minutes
         cursor.execute("ANALYZE devices_deviceregistration")
+
+
+def test_a_page_of_a_segment_leaves_out_ids_at_which_nobody_listens(
+    django_assert_max_num_queries: Callable[[int], AbstractContextManager[object]],
+) -> None:
+    application = make_application()
+    near, far = make_registration(application), make_registration(application)
+    (channel,) = ensure_channels(application, ["default"])
+    with connection.cursor() as cursor:  # a device that registered after a billion of other applications
+        Subscription.objects.filter(registration=far).delete()
+        cursor.execute("UPDATE devices_deviceregistration SET id = id + 1000000000 WHERE id = %s", [far.pk])
+    far = DeviceRegistration.objects.get(device_id=far.device_id)
+    Subscription.objects.create(registration=far, channel=channel)
+    spec = AudienceSpec(
+        application_pk=application.pk, channel_pk=channel.pk, oses=tuple(Os), segment_query="operatingSystemName <> 'X'"
+    )
+
+    with django_assert_max_num_queries(5):
+        page = audience.next_page(spec, above=0, bound=far.pk, limit=1_000)
+
+    assert (page.ids[PushService.FCM], page.is_last) == ([near.pk, far.pk], True)
