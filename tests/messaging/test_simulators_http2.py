@@ -147,7 +147,7 @@ def test_answers_for_a_client_that_has_gone_are_not_written(
     frames.open(demo_token("apns", 1))  # APNs takes one request alone first
     frames.wait_for(StreamEnded)
     for n in range(2, 22):
-        frames.open(demo_token("apns", n, "slow-200"))
+        frames.open(demo_token("apns", n, f"slow-{200 + 10 * n}"))
     frames.wait_for(ResponseReceived, 2)
     frames.close()
     client.send_apns(demo_token("apns", 30, "slow-600"))  # while the others' answers come due

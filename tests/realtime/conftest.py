@@ -26,9 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.django_db(transaction=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
-    """The processes, kept for the whole session: starting them takes seconds."""
+    """The processes, kept while tests of this folder run, and no longer: their ticker claims what it finds."""
     with django_db_blocker.unblock():
         web_port, socket_port = free_ports(2)
         running = Stack(database_url_of_tests(), web_port, socket_port)
