@@ -23,7 +23,8 @@ from messaging.realtime import bus
 _FIELDS: list[Field[Any, Any]] = [
     field for field in Message._meta.concrete_fields if not field.primary_key and field.db_default is NOT_PROVIDED
 ]
-#: NOTIFYs are heard when the transaction commits, and never of a message that was not stored
+#: NOTIFYs are heard when the transaction commits, and never of a message that was not stored. Due is the moment that
+#: `created_at` has: now() would be when the transaction began, before the message was published.
 _STORE = (
     sql.SQL("""
     WITH message AS (
@@ -32,7 +33,7 @@ _STORE = (
         INSERT INTO messaging_occurrence (
             message_id, n, retry_no, due_at, state, skip_reason, planned_through, targeted, accepted, failed, skipped
         )
-        SELECT id, 1, 0, coalesce(%(due)s, now()), 'scheduled', '', 0, 0, 0, 0, 0 FROM message
+        SELECT id, 1, 0, coalesce(%(due)s, statement_timestamp()), 'scheduled', '', 0, 0, 0, 0, 0 FROM message
         RETURNING id
     )
     SELECT message.id, message.created_at, pg_notify({ticker}, ''),
