@@ -10,7 +10,9 @@ from uuid import UUID
 from django.db.models import Q
 
 from console.models import AuditEntry
+from console.pages_messages import TRIAL_PUBLISHER
 from devices.models import Application
+from messaging.models import Message
 from messaging.rendering import body_text
 
 PAGE_LENGTH = 50
@@ -68,21 +70,22 @@ def audit_page(application: Application, *, search: str = "", before: int | None
     shown = entries[:PAGE_LENGTH]
     ids = {entry.pk: _message_id(entry) for entry in shown}
     found = application.messages.filter(message_id__in=[key for key in ids.values() if key is not None])
-    texts = {key: body_text(body) for key, body in found.values_list("message_id", "body")}
-    return AuditPage(
-        [_row(entry, ids[entry.pk], texts) for entry in shown], shown[-1].pk if len(entries) > PAGE_LENGTH else None
-    )
+    messages = {message.message_id: message for message in found.only("message_id", "body", "publisher_id")}
+    rows = [_row(entry, ids[entry.pk], messages) for entry in shown]
+    return AuditPage(rows, shown[-1].pk if len(entries) > PAGE_LENGTH else None)
 
 
-def _row(entry: AuditEntry, message_id: UUID | None, texts: dict[UUID, str]) -> AuditRow:
+def _row(entry: AuditEntry, message_id: UUID | None, messages: dict[UUID, Message]) -> AuditRow:
+    message = None if message_id is None else messages.get(message_id)
+    is_trial = message is not None and message.publisher_id == TRIAL_PUBLISHER and entry.action == "message.publish"
     return AuditRow(
         at=entry.at,
         actor=entry.actor,
         address=entry.address or "",
-        what=_WORDS.get(entry.action, entry.action),
+        what="Tested on a few devices" if is_trial else _WORDS.get(entry.action, entry.action),
         subject=entry.subject,
         message_id=message_id,
-        text="" if message_id is None else texts.get(message_id, ""),
+        text="" if message is None else body_text(message.body),
         before=_json(entry.before),
         after=_json(entry.after),
     )

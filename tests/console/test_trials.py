@@ -139,3 +139,12 @@ def test_a_campaign_is_not_shown_as_a_test(page: Client, application: Applicatio
     make_done(message)
 
     assert page.get(address(application, f"compose/test/{message.message_id}/")).status_code == 404
+
+
+def test_the_record_tells_a_test_from_a_campaign(page: Client, application: Application) -> None:
+    send_test(page, application)
+
+    html = page.get(address(application, "activity/")).content.decode()
+
+    assert "tested on a few devices" in html
+    assert "published" not in html
