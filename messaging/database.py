@@ -14,6 +14,11 @@ SET idle_in_transaction_session_timeout = '25s';
 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2;
 SET tcp_user_timeout = '20s'
 """
+_END_STUCK_COPIES = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
+AND query LIKE 'COPY messaging_delivery %%' AND query_start < now() - make_interval(secs => %s)
+"""
 
 
 def now() -> datetime:
@@ -49,6 +54,18 @@ def give_up_on_dead_peers(connection: Any, **_: object) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(_DEAD_PEERS)
+
+
+def end_stuck_copies(after_s: float = 25.0) -> int:
+    """End sessions stuck in the middle of writing outcomes for as long as an idle transaction may be; how many.
+
+    Such a COPY holds the rows of its batches, and no timeout of PostgreSQL's ends it: it is no idle transaction, nor
+    can a statement be cancelled that reads from its client. TCP may keep it for ever where a proxy or a stopped process
+    is at the other end.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_END_STUCK_COPIES, [after_s])
+        return int(cursor.rowcount)
 
 
 def listening_connection(channel: str) -> psycopg.Connection:

@@ -82,6 +82,7 @@ class Ticker:
         if now - self._beat_at >= _BEAT_EVERY_S:
             self._beat_at = now
             heartbeat.announce(self.name, kind="ticker")
+            database.end_stuck_copies()
 
     def _wait(self) -> None:
         """Until something is published or a quarter of a second has passed."""
