@@ -68,6 +68,19 @@ def cost_of(channel: Channel, devices: int, sender: ProcessTree, provider: Stand
     )
 
 
+def mean_cost(one: Cost, other: Cost) -> Cost:
+    """What the same work cost at two times, as often at each."""
+    return Cost(
+        devices=one.devices,
+        sender=(one.sender + other.sender) / 2,
+        postgresql=(one.postgresql + other.postgresql) / 2,
+        provider=(one.provider + other.provider) / 2,
+        rate=2 / (1 / one.rate + 1 / other.rate),
+        start_lag_s=(one.start_lag_s + other.start_lag_s) / 2,
+        memory_mib=max(one.memory_mib, other.memory_mib),
+    )
+
+
 def yardstick_columns(yardstick: Yardstick, rate: float) -> dict[str, str]:
     """Cells of a table: what h2load reached, and our rate as a part of it."""
     return {
