@@ -1,5 +1,5 @@
 # Clarion without a database of its own: DATABASE_URL names the server (compose.yaml brings one).
-FROM python:3.13-slim AS packages
+FROM python:3.11-slim AS packages
 
 COPY --from=ghcr.io/astral-sh/uv:0.13.9 /uv /usr/local/bin/uv
 ENV UV_PYTHON_DOWNLOADS=never \
@@ -10,7 +10,7 @@ COPY pyproject.toml uv.lock ./
 RUN uv sync --frozen --no-dev --no-cache
 
 
-FROM python:3.13-slim
+FROM python:3.11-slim
 
 ENV PYTHONUNBUFFERED=1 \
     PATH=/app/.venv/bin:$PATH \
