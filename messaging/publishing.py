@@ -303,11 +303,8 @@ def _check_schedule(request: PublishRequest, now: datetime) -> None:
             check_wall_clock(request.cron, request.cron_zone)
         except InvalidWallClock as error:
             raise InvalidSchedule(str(error), field="cron") from error
-    if request.repeat_expires_at is None:
-        return
-    if request.repeat_every is None and not request.cron:
-        raise InvalidRepeatExpiresAt("repeatExpiresAt is given without repeatEvery.", field="repeatExpiresAt")
-    if request.repeat_expires_at <= max(request.publish_at or now, now):
+    # what fires once may name an end too: SDKs send it without a `repeatEvery` of 0, which they drop
+    if request.repeat_expires_at is not None and request.repeat_expires_at <= max(request.publish_at or now, now):
         raise InvalidRepeatExpiresAt("repeatExpiresAt must lie after the first publishing.", field="repeatExpiresAt")
 
 

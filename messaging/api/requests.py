@@ -36,10 +36,13 @@ MORE_WITH = {"pushSinglecast": 10 * KIB * KIB}
 #: "ALL" through the versions of the SDKs (contract.md 2): a mask of every system known then means every system now
 _MEANS_ALL = frozenset({7, 15, 31})
 _PUSH_POLICIES = {"ONLY": PublishPolicy.PUSH, "ALSO": PublishPolicy.BOTH, "NONE": PublishPolicy.PUBSUB}
+#: beyond it a float holds whole numbers that nobody wrote
+_MOST_EXACT = 2**53
 _UNSAFE_IN_HEADER = re.compile(r"[\r\n\0]")
 _ERRORS: dict[str, type[ApiError]] = {
     "publishAt": InvalidPublishAt,
     "repeatEvery": InvalidRepeatEvery,
+    "releatEvery": InvalidRepeatEvery,
     "repeatExpiresAt": InvalidRepeatExpiresAt,
     "headers": InvalidPushHeader,
 }
@@ -61,7 +64,7 @@ def parse_publish_request(channel_name: str, body: dict[str, object]) -> Publish
         push_singlecast=None if wire.push_singlecast is None else _push_singlecast(wire.push_singlecast),
         segment_query=_segment_query(wire.segment_query or ""),
         publish_at=_moment("publishAt", wire.publish_at),
-        repeat_every=_repeat_every(wire.repeat_every),
+        repeat_every=_repeat_every(wire.releat_every if wire.repeat_every is None else wire.repeat_every),
         repeat_expires_at=_moment("repeatExpiresAt", wire.repeat_expires_at),
     )
 
@@ -92,9 +95,11 @@ def _header_name(name: str) -> str:
 
 
 def _header_value(name: str, value: str | float) -> str:
+    """20.0 is 20: clients that know one kind of numbers write it so, and `ios-badge` takes whole ones."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = str(value)
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= _MOST_EXACT
+    text = str(int(value) if is_whole else value)
     if _UNSAFE_IN_HEADER.search(text):
         raise InvalidPushHeader(f"headers: {name} holds a line break.", field=name)
     return _within(f"headers.{name}", text, MAX_HEADER_VALUE)

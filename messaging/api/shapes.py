@@ -85,9 +85,15 @@ class PublishBody(msgspec.Struct, rename="camel"):
         int | float | None,
         described("Whole seconds between sendings.", 86400, minimum=1, maximum=MAX_REPEAT_EVERY_S, multipleOf=1),
     ] = None
+    releat_every: Annotated[
+        int | float | None,
+        described(
+            "repeatEvery, as a page of the vendor spells it.", minimum=1, maximum=MAX_REPEAT_EVERY_S, multipleOf=1
+        ),
+    ] = None
     repeat_expires_at: Annotated[
         int | float | str | None,
-        described("From then on nothing is sent; needs repeatEvery.", 1893564000000, **MOMENT),
+        described("From then on nothing is repeated; later than the first sending.", 1893564000000, **MOMENT),
     ] = None
 
 

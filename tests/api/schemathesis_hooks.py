@@ -47,8 +47,6 @@ def _obey(body: dict[str, Any]) -> None:
     for name, moment in (("expiration", _LATER_MS), ("publishAt", _LATER_MS), ("repeatExpiresAt", _STILL_LATER_MS)):
         if body.get(name) is not None:
             body[name] = moment
-    if body.get("repeatExpiresAt") is not None:
-        body["repeatEvery"] = body.get("repeatEvery") or 60
     for name, limit in (("message", 500), ("headers", 1_000)):  # a payload holds 4 KB
         if len(json.dumps(body.get(name)).encode()) > limit:
             body.pop(name)

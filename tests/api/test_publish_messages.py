@@ -36,6 +36,7 @@ def test_a_message_may_be_any_json(api: Api, raw: str, stored: object) -> None:
 
 def test_header_values_become_texts(api: Api) -> None:
     headers = {"android-ticker-text": "T", "ios-alert": "A", "ios-badge": 1, "foo": 20, "ratio": 0.5, "on": True}
+    headers |= {"whole": 20.0, "below": -3.0, "huge": 1e300}
 
     api.post(PATH, {"message": "h", "publisherId": "pub", "headers": headers, "subtopic": "st"})
 
@@ -47,6 +48,9 @@ def test_header_values_become_texts(api: Api) -> None:
         "foo": "20",
         "ratio": "0.5",
         "on": "true",
+        "whole": "20",
+        "below": "-3",
+        "huge": "1e+300",
     }
     assert (message.publisher_id, message.subtopic) == ("pub", "st")
 

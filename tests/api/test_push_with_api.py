@@ -10,7 +10,7 @@ import pytest
 
 from devices.push_services import Os, OsMask
 from messaging.models import Message, Occurrence, PublishPolicy
-from messaging.publishing import request_of
+from messaging.publishing import request_of, series_of
 from tests.api.conftest import Api
 
 PATH = "/messaging/default"
@@ -194,12 +194,28 @@ def test_repeat_every_must_be_whole_seconds(api: Api, seconds: object) -> None:
     [
         {"repeatEvery": 60, "repeatExpiresAt": 1_500_000_000_000},
         {"repeatEvery": 60, "publishAt": 1893481200000, "repeatExpiresAt": 1893477600000},
-        {"repeatExpiresAt": 1893477600000},
+        {"publishAt": 1893481200000, "repeatExpiresAt": 1893477600000},
         {"repeatEvery": 60, "repeatExpiresAt": "never"},
     ],
 )
 def test_repeat_expires_at_that_cannot_be_is_error_5003(api: Api, body: dict[str, Any]) -> None:
     assert api.post(PATH, {"message": "h", **body})[1]["code"] == 5003
+
+
+def test_repeat_expires_at_without_repeat_every_is_sent_once(api: Api) -> None:
+    """As SDK 8 sends it (traffic.md 2, call 9): its DeliveryOptions drop a `repeatEvery` of 0, and nothing else."""
+    dates = {"publishAt": "2030-01-01T06:00:00.000Z", "repeatExpiresAt": "2030-01-01T07:00:00.000Z"}
+
+    message = _published(api, {"message": "h", "pushBroadcast": "IOS|ANDROID", **dates})
+
+    assert message.publish_at == datetime(2030, 1, 1, 6, tzinfo=UTC)
+    assert series_of(message) is None
+
+
+def test_repeat_every_in_the_spelling_of_the_vendors_general_page(api: Api) -> None:
+    """`releatEvery`, as "General API" of publishing documents it."""
+    assert _published(api, {"message": "h", "releatEvery": 60}).repeat_every == timedelta(seconds=60)
+    assert [api.post(PATH, {"message": "h", "releatEvery": wrong})[1]["code"] for wrong in (0, "10")] == [5920, 5920]
 
 
 def test_the_key_shipped_in_apps_may_not_publish(api: Api) -> None:

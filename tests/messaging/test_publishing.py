@@ -138,12 +138,12 @@ def test_a_message_for_later_is_due_at_that_very_moment(application: Application
 @pytest.mark.parametrize(
     "schedule",
     [
-        {"expires_in": 60},
+        {"expires_in": 60, "publish_in": 60},
         {"expires_in": 60, "publish_in": 60, "every": 10},
         {"expires_in": 30, "publish_in": 60, "every": 10},
         {"expires_in": -1, "every": 10},
     ],
-    ids=["without repeatEvery", "at the first publishing", "before the first publishing", "in the past"],
+    ids=["of what fires once", "at the first publishing", "before the first publishing", "in the past"],
 )
 def test_repeat_expires_at_that_allows_no_repetition_is_error_5003(
     application: Application, schedule: dict[str, int]

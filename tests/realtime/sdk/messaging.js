@@ -29,7 +29,7 @@
       strangeChannel: () => Messaging.publish('my chan €+', 'x'),
       options: () => Messaging.publish('default', 'h', options),
       numbers: () => Messaging.publish('default', 'h', null, delivery({ ...targeted, ...repeated })),
-      dates: () => Messaging.publish('default', 'h', null, delivery({ ...dates, repeatEvery: 60 })),
+      dates: () => Messaging.publish('default', 'h', null, delivery(dates)),
       plainObjects: () => Messaging.publish('default', 'h', { headers: { a: 'b' } }, { pushPolicy: 'NONE', unknown: 1 }),
       falsy: () => Messaging.publish('default', 'h', null, delivery({ pushBroadcast: 0, repeatEvery: 0 })),
       past: () => Messaging.publish('default', 'h', null, delivery({ publishAt: 1000000000000 })),
