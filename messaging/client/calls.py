@@ -17,6 +17,7 @@ from messaging.client.values import (
     DeviceRegistration,
     MessageStatus,
     PublishOptions,
+    PublishPolicy,
     PublishStatus,
 )
 
@@ -135,8 +136,8 @@ def delete_channel(channel: str) -> Request[None]:
 def register_device(
     device: Mapping[str, str | None], channels: Sequence[str], expiration: datetime | None
 ) -> Request[str]:
-    """POST registrations."""
-    known = {**device, "channels": list(channels) or None, "expiration": _milliseconds(expiration)}
+    """POST registrations. Raises TypeError for a text as `channels`."""
+    known = {**device, "channels": _several("channels", channels) or None, "expiration": _milliseconds(expiration)}
     return Request("POST", "registrations", lambda answer: str(answer["registrationId"]), _without_none(known))
 
 
@@ -168,12 +169,20 @@ def _options(options: PublishOptions | None) -> dict[str, object]:
     return {"publisherId": options.publisher_id, "subtopic": options.subtopic, "headers": headers}
 
 
+def _several(name: str, texts: Sequence[str]) -> list[str]:
+    """One text is a sequence of texts too, of its letters. Raises TypeError."""
+    if isinstance(texts, str):
+        raise TypeError(f"{name} takes a list, not one text.")
+    return list(texts)
+
+
 def _delivery(delivery: DeliveryOptions | None) -> dict[str, object]:
     delivery = delivery or DeliveryOptions()
+    policy, named = delivery.publish_policy, delivery.push_singlecast
     return {
-        "publishPolicy": None if delivery.publish_policy is None else delivery.publish_policy.value,
+        "publishPolicy": policy.value if isinstance(policy, PublishPolicy) else policy,
         "pushBroadcast": delivery.push_broadcast,
-        "pushSinglecast": None if delivery.push_singlecast is None else list(delivery.push_singlecast),
+        "pushSinglecast": None if named is None else _several("push_singlecast", named),
         "segmentQuery": delivery.segment_query,
         "publishAt": _milliseconds(delivery.publish_at),
         "repeatEvery": delivery.repeat_every,

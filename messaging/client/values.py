@@ -51,7 +51,7 @@ class PublishOptions:
 class DeliveryOptions:
     """Whom a message is for, and when. Moments without a time zone are refused."""
 
-    publish_policy: PublishPolicy | None = None
+    publish_policy: PublishPolicy | str | None = None
     push_broadcast: PushBroadcast | int | str | None = None
     push_singlecast: Sequence[str] | None = None
     segment_query: str | None = None

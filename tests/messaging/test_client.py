@@ -117,6 +117,22 @@ def test_named_devices_by_keyword(messaging: Messaging, account: ApiAccount) -> 
     assert status.status is PublishStatus.SCHEDULED
 
 
+def test_a_policy_may_be_named_in_words(messaging: Messaging) -> None:
+    messaging.publish("Hi", delivery_options=DeliveryOptions(publish_policy="PUBSUB", push_broadcast="IOS"))
+
+    assert published().publish_policy == "PUBSUB"
+
+
+def test_one_text_in_the_place_of_several_is_refused_before_sending(messaging: Messaging) -> None:
+    """A text is a sequence of texts too: its letters would be the devices meant, or channels."""
+    with pytest.raises(TypeError, match="push_singlecast"):
+        messaging.publish("Hi", delivery_options=DeliveryOptions(push_singlecast="my-phone"))
+    with pytest.raises(TypeError, match="channels"):
+        messaging.register_device("token", "my-phone", "ANDROID", channels="news")
+
+    assert not Message.objects.exists()
+
+
 def test_a_planned_message_is_cancelled_once(messaging: Messaging) -> None:
     planned = messaging.publish("Later", delivery_options=DeliveryOptions(publish_at=datetime.now(UTC) + SOON))
 
@@ -168,7 +184,7 @@ def test_errors_are_types_with_the_servers_code(live_server: LiveServer, account
     with pytest.raises(client.InvalidPublishAt):
         messaging.publish("x", delivery_options=DeliveryOptions(publish_at=past))
     with pytest.raises(client.InvalidRepeatExpiresAt):
-        messaging.publish("x", delivery_options=DeliveryOptions(repeat_expires_at=soon))
+        messaging.publish("x", delivery_options=DeliveryOptions(repeat_expires_at=past))
     with pytest.raises(client.InvalidExpiration):
         messaging.register_device("tok", "d", "ANDROID", expiration=past)
     with pytest.raises(client.PropertyTooLong):
