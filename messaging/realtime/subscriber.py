@@ -279,11 +279,8 @@ class Subscriber:
             subscription.send(packets.subscription_tail(self._services.presence.listing(subscription.place)))
 
     async def _subscription(self, call: Call) -> Subscription:
+        kind = _kind(call)  # first: what else the SDKs listen to names no channel
         place, options = await self._place(call), call.checked_options()
-        try:
-            kind = Kind(call.name)
-        except ValueError as error:
-            raise UnknownRealtimeCall(f"{call.name} is not supported.") from error
         selector = (options.selector or "").strip() if kind is Kind.MESSAGES else ""
         self._check_room(with_selector=bool(selector))
         _check_selector(selector)
@@ -367,6 +364,14 @@ def _call(content: bytes) -> tuple[str, Call]:
     if len(call.id) > _MAX_ID:
         raise BadPacket("the id is too long")
     return event, call
+
+
+def _kind(call: Call) -> Kind:
+    """Raises UnknownRealtimeCall."""
+    try:
+        return Kind(call.name)
+    except ValueError as error:
+        raise UnknownRealtimeCall(f"{call.name} is not supported.") from error
 
 
 def _user_token(sent: str | None) -> str:

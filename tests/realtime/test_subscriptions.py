@@ -121,6 +121,21 @@ def test_what_cannot_be_subscribed_to_is_refused(live: Live, name: str, channel:
 
 
 @pytest.mark.parametrize(
+    ("name", "options"),
+    [("RSO_CONNECT", {"name": "whiteboard"}), ("OBJECTS_CHANGES", {"tableName": "Orders", "event": "created"})],
+    ids=["shared object", "changes of a table"],
+)
+def test_what_the_sdk_listens_to_beside_channels_is_not_supported_in_words(
+    live: Live, name: str, options: dict[str, str]
+) -> None:
+    client = live.client()
+    client.call_with("SUB_ON", {"id": "other", "name": name, "options": options})
+
+    error = {"code": 5941, "message": f"{name} is not supported."}
+    assert client.next_event() == ("SUB_RES", {"id": "other", "error": error})
+
+
+@pytest.mark.parametrize(
     ("options", "place"),
     [
         ({"channel": "default", "selector": 5}, "$.selector"),
