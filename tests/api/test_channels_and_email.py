@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from devices.models import Channel, DeviceRegistration
 from messaging.models import Message
 from tests.api.conftest import Api
@@ -72,3 +74,12 @@ def test_an_email_without_a_template_is_told_so(api: Api) -> None:
 
     assert (status, answer["code"]) == (400, 5901)
     assert "template-name" in answer["message"]
+
+
+@pytest.mark.parametrize("path", ["/messaging/email", "/emailtemplate/send"])
+def test_email_asked_for_with_a_dead_user_token_is_error_3064(api: Api, path: str) -> None:
+    body = {"template-name": "welcome", "addresses": ["a@b.c"]}
+
+    status, answer = api.post(path, body, **{"user-token": "dead"})
+
+    assert (status, answer["code"]) == (400, 3064)
