@@ -6,7 +6,7 @@ Each is one conditional update of the occurrence; the drains look at it once a s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -72,8 +72,9 @@ def stop(occurrence: Occurrence) -> None:
 def retry_failed(occurrence: Occurrence, kinds: Sequence[FailureKind] = ()) -> Occurrence:
     """Send the message again to exactly the devices that failed: all of them, or only those of the given kinds.
 
-    A new occurrence of its own, so that both ledgers add up. Raises CannotControl while the first is under way,
-    NothingToRetry.
+    A new occurrence of its own, so that both ledgers add up. Devices that another retry has in hand, or has reached,
+    are left out: two people who press the button, or one who presses it twice, send once. Raises CannotControl while
+    the first is under way, NothingToRetry.
     """
     wanted = Q(outcome__in=[outcome.value for outcome in RETRYABLE])
     if kinds:
@@ -82,13 +83,17 @@ def retry_failed(occurrence: Occurrence, kinds: Sequence[FailureKind] = ()) -> O
             chosen |= Q(push_service=kind.push_service, outcome=kind.outcome, reason=kind.reason)
         wanted &= chosen
     with transaction.atomic():
-        first = Occurrence.objects.select_for_update().get(pk=occurrence.pk)
+        firings = Occurrence.objects.filter(message=occurrence.message_id, n=occurrence.n)
+        firings.select_for_update().get(retry_no=0)  # one retry of a firing at a time is put together
+        first = firings.get(pk=occurrence.pk)
         if first.closed_at is None:
             raise CannotControl("Failed devices can be retried once the campaign has ended.")
+        taken = _taken_by(firings.filter(retry_no__gt=first.retry_no))
         ids: dict[PushService, list[int]] = defaultdict(list)
         failed = deliveries_of(first).filter(wanted).order_by("registration_id")
         for pk, service in failed.values_list("registration_id", "push_service"):
-            ids[PushService(service)].append(pk)
+            if pk not in taken:
+                ids[PushService(service)].append(pk)
         if not ids:
             raise NothingToRetry()
         again = _new_retry(first)
@@ -98,6 +103,20 @@ def retry_failed(occurrence: Occurrence, kinds: Sequence[FailureKind] = ()) -> O
         )
         queue.ring_ticker()
     return again
+
+
+def _taken_by(retries: Iterable[Occurrence]) -> set[int]:
+    """Registrations that these retries are still sending to, or that ended there as nobody would try again."""
+    taken: set[int] = set()
+    for retry in retries:
+        ended = deliveries_of(retry)
+        if retry.closed_at is None:
+            for pks in retry.batches.values_list("registration_ids", flat=True):
+                taken.update(pks)
+        else:
+            ended = ended.exclude(outcome__in=[outcome.value for outcome in RETRYABLE])
+        taken.update(ended.values_list("registration_id", flat=True))
+    return taken
 
 
 def _new_retry(first: Occurrence) -> Occurrence:

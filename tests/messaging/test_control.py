@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from devices.push_services import PushService
 from messaging import control
@@ -256,6 +258,61 @@ def test_a_retry_has_a_ledger_of_its_own_and_the_message_ends_again(stage: Stage
     assert check_books(first) == before
     assert message_of(first).status == MessageStatus.PUBLISHED
     assert stage.requests_by_token() == dict.fromkeys(tokens(lost), 2)
+
+
+def test_a_retry_leaves_out_who_is_retried_already(stage: Stage) -> None:
+    lost = stage.devices(2, "ANDROID", "unknownx1")
+    first = stage.start("ANDROID")
+    Drain().run()
+    again = control.retry_failed(first)
+
+    with pytest.raises(NothingToRetry):
+        control.retry_failed(first)
+
+    finish(again)
+    assert stage.requests_by_token() == dict.fromkeys(tokens(lost), 2)
+
+
+def test_a_retry_leaves_out_who_was_reached_by_another(stage: Stage) -> None:
+    stage.devices(2, "ANDROID", "unknownx1")
+    first = stage.start("ANDROID")
+    Drain().run()
+    finish(control.retry_failed(first))
+
+    with pytest.raises(NothingToRetry):
+        control.retry_failed(first)
+
+
+def test_who_fails_in_a_retry_too_can_be_retried_from_the_first_campaign(stage: Stage) -> None:
+    devices = stage.devices(2, "ANDROID", "unknown")
+    first = stage.start("ANDROID")
+    Drain().run()
+    finish(control.retry_failed(first))
+
+    assert retried(control.retry_failed(first)) == {device.pk for device in devices}
+
+
+def test_two_people_who_retry_at_once_send_once(stage: Stage) -> None:
+    lost = stage.devices(3, "ANDROID", "unknownx1")
+    first = stage.start("ANDROID")
+    Drain().run()
+
+    with ThreadPoolExecutor() as people:
+        retries = [occurrence for occurrence in people.map(retry_or_not, [first] * 4) if occurrence]
+
+    assert len(retries) == 1
+    finish(retries[0])
+    assert stage.requests_by_token() == dict.fromkeys(tokens(lost), 2)
+
+
+def retry_or_not(first: Occurrence) -> Occurrence | None:
+    """Press the button, as a thread with a connection of its own."""
+    try:
+        return control.retry_failed(first)
+    except NothingToRetry:
+        return None
+    finally:
+        connection.close()
 
 
 def test_a_campaign_that_still_runs_is_not_retried(stage: Stage) -> None:
