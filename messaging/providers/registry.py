@@ -19,8 +19,7 @@ from messaging.providers.credentials import (
     WebPushCredential,
     WnsCredential,
 )
-from messaging.providers.curl_transport import CurlTransport
-from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.http_transport import HttpTransport
 from messaging.providers.notifications import (
     AndroidNotification,
     IosNotification,
@@ -82,34 +81,34 @@ def preview_payload(push_service: PushService, notification: Notification, envel
 def _make_fcm(source: Mapping[str, Any], endpoints: ProviderEndpoints, store: TokenStore) -> Provider:
     return fcm.FcmProvider(
         FcmCredential.from_json(source),
-        Http2Transport(endpoints.rules()),
+        HttpTransport(endpoints.rules()),
         store,
         base_url=endpoints.fcm_url,
         token_url=endpoints.google_token_url,
-        token_rules=endpoints.rules(),
+        token_rules=endpoints.rules(http1=True),
     )
 
 
 def _make_apns(source: Mapping[str, Any], endpoints: ProviderEndpoints, store: TokenStore) -> Provider:
     credential = ApnsCredential.from_json(source)
     base_url = endpoints.apns_url if credential.environment == "production" else endpoints.apns_sandbox_url
-    return apns.ApnsProvider(credential, Http2Transport(endpoints.rules(warm_up=True)), store, base_url=base_url)
+    return apns.ApnsProvider(credential, HttpTransport(endpoints.rules(warm_up=True)), store, base_url=base_url)
 
 
 def _make_wns(source: Mapping[str, Any], endpoints: ProviderEndpoints, store: TokenStore) -> Provider:
     return wns.WnsProvider(
         WnsCredential.from_json(source),
-        CurlTransport(endpoints.rules()),
+        HttpTransport(endpoints.rules(http1=True)),
         store,
         token_url=endpoints.wns_token_url,
-        token_rules=endpoints.rules(),
+        token_rules=endpoints.rules(http1=True),
         url_policy=endpoints.url_policy,
     )
 
 
 def _make_webpush(source: Mapping[str, Any], endpoints: ProviderEndpoints, _store: TokenStore) -> Provider:
     credential = WebPushCredential.from_json(source)
-    return webpush.WebPushProvider(credential, CurlTransport(endpoints.rules()), endpoints.url_policy)
+    return webpush.WebPushProvider(credential, HttpTransport(endpoints.rules(http1=True)), endpoints.url_policy)
 
 
 _MAKERS: dict[PushService, Callable[[Mapping[str, Any], ProviderEndpoints, TokenStore], Provider]] = {

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from messaging.providers.answers import body_excerpt, json_object, parse_retry_after, printable, text_of
 from messaging.providers.base import CredentialFault, HttpAnswer, HttpRequest, ProviderUnavailable, TransportFailure
 from messaging.providers.credentials import AccessToken
-from messaging.providers.curl_transport import CurlTransport
+from messaging.providers.http_transport import HttpTransport
 from messaging.providers.transport_rules import TransportRules
 
 _HEADERS = ("content-type: application/x-www-form-urlencoded",)
@@ -35,7 +35,7 @@ def fetch_token(url: str, form: Mapping[str, str], rules: TransportRules, *, own
 
 
 def _post(url: str, body: bytes, rules: TransportRules) -> HttpAnswer:
-    transport = CurlTransport(rules)
+    transport = HttpTransport(rules)
     try:
         transport.submit(HttpRequest(0, url, _HEADERS, body))
         # The deadline of the rules ends the wait: every request gets its answer or a failure.

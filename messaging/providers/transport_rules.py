@@ -1,4 +1,4 @@
-"""What both transports keep to: limits, deadlines, and the addresses that may be connected to."""
+"""What the transport keeps to: limits, deadlines, and the addresses that may be connected to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from devices.push_urls import is_public_address
 BODY_LIMIT = 8192
 #: An idle connection to a host we chose is kept this long: APNs takes rapid reconnects for an attack.
 IDLE_CONNECTION_S = 3600
+#: In HTTP/1.1 nothing tells whether a request that met the server's farewell was processed. Apache and Node leave
+#: after 5 s, so a connection that was idle for longer than this is not used again.
+HTTP1_IDLE_S = 4
+#: A connection carries one request at a time: as many as browsers open to a host.
+HTTP1_CONNECTIONS = 6
 CONNECT_TIMEOUT_S = 10.0
 #: A request that a server refused unprocessed (GOAWAY, REFUSED_STREAM) is sent again at once, this often.
 MAX_REFUSALS = 3
@@ -27,10 +32,7 @@ class TransportRules:
     max_connections: int = 2  #: per origin; up to twice as many while old ones drain
     streams_per_connection: int = 100  #: further bounded by the server's SETTINGS
     warm_up: bool = False  #: one request alone until its answer came: APNs grants one stream before a valid token
-
-    #: seconds after which libcurl leaves an idle connection alone: it takes one that TLS has said goodbye on for alive,
-    #: and half of what it wrote there was lost. Apache and Node end theirs after 5 s.
-    reused_within_s: int = 4
+    http1: bool = False  #: a server that does not speak HTTP/2 is spoken to in HTTP/1.1
 
     @property
     def connect_timeout_s(self) -> float:

@@ -163,7 +163,7 @@ def encode_payload(notification: WindowsNotification) -> bytes:
 
 
 def header_lines(kind: WindowsKind, envelope: Envelope) -> tuple[str, ...]:
-    """The header lines that all devices share; libcurl adds Content-Length."""
+    """The header lines that all devices share; the transport adds Content-Length."""
     content_type = "application/octet-stream" if kind is WindowsKind.RAW else "text/xml"
     return (
         f"content-type: {content_type}",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import django
-import pycurl
+import ngh2
 from django.db import connection
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -52,7 +52,7 @@ class Report:
             "# Figures of Clarion\n",
             f"Made by `{COMMAND}`, {datetime.now(UTC):%d %b %Y %H:%M} UTC. {_machine()}\n",
         ]
-        versions = {"Python": platform.python_version(), "Django": django.__version__, "libcurl": _libcurl()}
+        versions = {"Python": platform.python_version(), "Django": django.__version__, "ngh2": ngh2.__version__}
         parts.append(", ".join(f"{name} {version}" for name, version in (versions | self.versions).items()) + ".\n")
         for title, rows in self._tables.items():
             parts += [f"## {title}\n", _table(rows), *([f"{self._notes[title]}\n"] if title in self._notes else [])]
@@ -62,10 +62,6 @@ class Report:
 def _table(rows: list[dict[str, str]]) -> str:
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _libcurl() -> str:
-    return str(pycurl.version_info()[1])
 
 
 def _machine() -> str:

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from devices.models import Application
 from devices.push_services import PushService
-from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.http_transport import HttpTransport
 from messaging.providers.transport_rules import TransportRules
 from messaging.secrets import store_credential
 from messaging.simulators.accounts import demo_accounts
@@ -60,7 +60,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture
 def server(certificate: Certificate) -> Iterator[H2Server]:
-    """A plain HTTP/2 server for the transports."""
+    """A plain HTTP/2 server for the transport."""
     server = H2Server(certificate).start()
     yield server
     server.stop()
@@ -73,12 +73,12 @@ def rules(certificate: Certificate) -> TransportRules:
 
 
 @pytest.fixture
-def open_http2() -> Iterator[OpenTransport]:
-    """Opens HTTP/2 transports and closes them after the test."""
-    opened: list[Http2Transport] = []
+def open_transport() -> Iterator[OpenTransport]:
+    """Opens transports and closes them after the test."""
+    opened: list[HttpTransport] = []
 
-    def open_one(rules: TransportRules) -> Http2Transport:
-        opened.append(Http2Transport(rules))
+    def open_one(rules: TransportRules) -> HttpTransport:
+        opened.append(HttpTransport(rules))
         return opened[-1]
 
     yield open_one

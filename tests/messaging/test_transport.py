@@ -3,7 +3,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,36 +10,20 @@ from pathlib import Path
 import pytest
 from h2.errors import ErrorCodes
 
-from messaging.providers.base import HttpRequest, Transport, TransportFailure
-from messaging.providers.curl_transport import CurlTransport
-from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.base import HttpRequest, TransportFailure
+from messaging.providers.http_transport import HttpTransport
 from messaging.providers.transport_rules import BODY_LIMIT, TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200, make_certificate
 from tests.messaging.stage import wait_until
-from tests.messaging.transport_parts import HEADERS, post, wait
-
-OpenTransport = Callable[[TransportRules], Transport]
-
-
-@pytest.fixture(params=[CurlTransport, Http2Transport])
-def open_transport(request: pytest.FixtureRequest) -> Iterator[OpenTransport]:
-    opened: list[Transport] = []
-
-    def open_one(rules: TransportRules) -> Transport:
-        opened.append(request.param(rules))
-        return opened[-1]
-
-    yield open_one
-    for transport in opened:
-        transport.close()
+from tests.messaging.transport_parts import HEADERS, OpenTransport, post, wait
 
 
 @pytest.fixture
-def transport(rules: TransportRules, open_transport: OpenTransport) -> Transport:
+def transport(rules: TransportRules, open_transport: OpenTransport) -> HttpTransport:
     return open_transport(rules)
 
 
-def test_requests_share_one_http2_connection(server: H2Server, transport: Transport) -> None:
+def test_requests_share_one_http2_connection(server: H2Server, transport: HttpTransport) -> None:
     answers = post(transport, server.url, *(f"/{n}" for n in range(50)))
 
     assert [answer.status for answer in answers.values()] == [200] * 50
@@ -48,7 +31,7 @@ def test_requests_share_one_http2_connection(server: H2Server, transport: Transp
     assert server.connections == 1
 
 
-def test_body_and_headers_arrive_as_given(server: H2Server, transport: Transport) -> None:
+def test_body_and_headers_arrive_as_given(server: H2Server, transport: HttpTransport) -> None:
     post(transport, server.url, "/a/../b?c=%2e")
 
     request = server.requests[0]
@@ -59,7 +42,7 @@ def test_body_and_headers_arrive_as_given(server: H2Server, transport: Transport
     assert {"accept", "expect", "transfer-encoding"}.isdisjoint(request.headers)
 
 
-def test_headers_of_one_request_reach_that_request_alone(server: H2Server, transport: Transport) -> None:
+def test_headers_of_one_request_reach_that_request_alone(server: H2Server, transport: HttpTransport) -> None:
     for key, own in enumerate([("apns-id: 1",), (), ("apns-id: 2",)]):
         transport.submit(HttpRequest(key, f"{server.url}/{key}", HEADERS, b"x", own))
     wait(transport)
@@ -69,7 +52,7 @@ def test_headers_of_one_request_reach_that_request_alone(server: H2Server, trans
     assert {headers["authorization"] for headers in by_path.values()} == {"bearer x"}
 
 
-def test_a_body_larger_than_the_servers_window_arrives_whole(server: H2Server, transport: Transport) -> None:
+def test_a_body_larger_than_the_servers_window_arrives_whole(server: H2Server, transport: HttpTransport) -> None:
     server.window = 100
     body = bytes(range(256)) * 20
     for key in range(5):
@@ -81,7 +64,7 @@ def test_a_body_larger_than_the_servers_window_arrives_whole(server: H2Server, t
     assert [request.body for request in server.requests] == [body] * 5
 
 
-def test_the_same_body_is_sent_whole_every_time(server: H2Server, transport: Transport) -> None:
+def test_the_same_body_is_sent_whole_every_time(server: H2Server, transport: HttpTransport) -> None:
     body = b"x" * 4000
     for round_number in range(3):
         transport.submit(HttpRequest(round_number, f"{server.url}/{round_number}", HEADERS, body))
@@ -90,7 +73,7 @@ def test_the_same_body_is_sent_whole_every_time(server: H2Server, transport: Tra
     assert [request.body for request in server.requests] == [body] * 3
 
 
-def test_answer_carries_headers_in_lower_case(server: H2Server, transport: Transport) -> None:
+def test_answer_carries_headers_in_lower_case(server: H2Server, transport: HttpTransport) -> None:
     server.behaviour = lambda request: request.answer(429, b"slow", {"retry-after": "20"})
 
     answer = post(transport, server.url, "/")[0]
@@ -98,7 +81,7 @@ def test_answer_carries_headers_in_lower_case(server: H2Server, transport: Trans
     assert (answer.status, answer.body, answer.headers["retry-after"]) == (429, b"slow", "20")
 
 
-def test_interim_answers_are_not_the_verdict(server: H2Server, transport: Transport) -> None:
+def test_interim_answers_are_not_the_verdict(server: H2Server, transport: HttpTransport) -> None:
     def hint_then_answer(request: Request) -> None:
         request.connection.h2.send_headers(request.stream_id, [(":status", "103"), ("link", "x")])
         request.answer(404, b"", {"reason": "final"})
@@ -110,7 +93,7 @@ def test_interim_answers_are_not_the_verdict(server: H2Server, transport: Transp
     assert (answer.status, answer.headers.get("reason"), answer.headers.get("link")) == (404, "final", None)
 
 
-def test_huge_answer_is_cut_and_the_connection_survives(server: H2Server, transport: Transport) -> None:
+def test_huge_answer_is_cut_and_the_connection_survives(server: H2Server, transport: HttpTransport) -> None:
     server.behaviour = lambda request: request.answer(400, b"x" * 5_000_000 if request.path == "/huge" else b"ok")
 
     answers = post(transport, server.url, "/huge", "/next")
@@ -121,7 +104,7 @@ def test_huge_answer_is_cut_and_the_connection_survives(server: H2Server, transp
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_not_followed(server: H2Server, transport: Transport, status: int) -> None:
+def test_redirects_are_not_followed(server: H2Server, transport: HttpTransport, status: int) -> None:
     server.behaviour = lambda request: request.answer(status, b"", {"location": f"{server.url}/elsewhere"})
 
     answer = post(transport, server.url, "/")[0]
@@ -131,7 +114,7 @@ def test_redirects_are_not_followed(server: H2Server, transport: Transport, stat
 
 
 def test_proxy_variables_of_the_environment_are_ignored(
-    server: H2Server, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    server: H2Server, transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
@@ -169,7 +152,7 @@ def test_answers_that_came_while_nobody_polled_are_not_too_late(
     assert [answer.status for answer in wait(transport).values()] == [200] * 20
 
 
-def test_goaway_resends_only_what_was_not_processed(server: H2Server, transport: Transport) -> None:
+def test_goaway_resends_only_what_was_not_processed(server: H2Server, transport: HttpTransport) -> None:
     def process_first_then_leave(request: Request) -> None:
         if request.connection.number > 1:
             request.answer(200)
@@ -204,7 +187,7 @@ def test_goaway_successor_does_not_wait_for_the_draining_connection(
     assert answers[1].status == 200
 
 
-def test_refused_stream_is_sent_again_at_once(server: H2Server, transport: Transport) -> None:
+def test_refused_stream_is_sent_again_at_once(server: H2Server, transport: HttpTransport) -> None:
     def refuse_once(request: Request) -> None:
         if request.connection.number == 1:
             request.reset(ErrorCodes.REFUSED_STREAM)
@@ -217,7 +200,7 @@ def test_refused_stream_is_sent_again_at_once(server: H2Server, transport: Trans
     assert server.paths == ["/", "/"]
 
 
-def test_stream_refused_again_and_again_was_not_sent(server: H2Server, transport: Transport) -> None:
+def test_stream_refused_again_and_again_was_not_sent(server: H2Server, transport: HttpTransport) -> None:
     server.behaviour = lambda request: request.reset(ErrorCodes.REFUSED_STREAM)
 
     answer = post(transport, server.url, "/")[0]
@@ -227,7 +210,7 @@ def test_stream_refused_again_and_again_was_not_sent(server: H2Server, transport
 
 
 @pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL])
-def test_reset_stream_is_in_doubt(server: H2Server, transport: Transport, code: ErrorCodes) -> None:
+def test_reset_stream_is_in_doubt(server: H2Server, transport: HttpTransport, code: ErrorCodes) -> None:
     server.behaviour = lambda request: request.reset(code)
 
     answer = post(transport, server.url, "/")[0]
@@ -237,7 +220,7 @@ def test_reset_stream_is_in_doubt(server: H2Server, transport: Transport, code: 
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_lost_connection_is_in_doubt_and_never_resent(server: H2Server, transport: Transport, warm: bool) -> None:
+def test_lost_connection_is_in_doubt_and_never_resent(server: H2Server, transport: HttpTransport, warm: bool) -> None:
     if warm:
         post(transport, server.url, "/first")
     server.behaviour = lambda request: request.connection.drop()
@@ -248,7 +231,7 @@ def test_lost_connection_is_in_doubt_and_never_resent(server: H2Server, transpor
     assert server.paths.count("/lost") == 1
 
 
-def test_reset_after_the_verdict_changes_nothing(server: H2Server, transport: Transport) -> None:
+def test_reset_after_the_verdict_changes_nothing(server: H2Server, transport: HttpTransport) -> None:
     def answer_half(request: Request) -> None:
         request.connection.h2.send_headers(request.stream_id, [(":status", "410")])
         request.connection.h2.send_data(request.stream_id, b'{"reason":"Unreg')
@@ -261,7 +244,7 @@ def test_reset_after_the_verdict_changes_nothing(server: H2Server, transport: Tr
     assert (answer.status, answer.failure) == (410, None)
 
 
-def test_refused_connection_was_not_sent(transport: Transport) -> None:
+def test_refused_connection_was_not_sent(transport: HttpTransport) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -282,7 +265,7 @@ def test_an_accepted_connection_that_stays_silent_was_not_sent(
     assert all(0.2 < answer.elapsed_s < 2 for answer in answers.values())
 
 
-def test_an_unknown_name_was_not_sent(transport: Transport) -> None:
+def test_an_unknown_name_was_not_sent(transport: HttpTransport) -> None:
     answer = post(transport, "https://nobody.invalid", "/")[0]
 
     assert answer.failure is TransportFailure.NOT_SENT
@@ -313,7 +296,7 @@ def test_expired_or_foreign_certificate_is_a_tls_failure(
     server.stop()
 
 
-def test_plaintext_on_the_port_is_a_tls_failure(transport: Transport) -> None:
+def test_plaintext_on_the_port_is_a_tls_failure(transport: HttpTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def speak_plainly() -> None:
@@ -341,13 +324,13 @@ def test_loopback_is_a_forbidden_address_unless_allowed(
     assert server.connections == 0
 
 
-def test_private_address_stays_forbidden_with_loopback_allowed(transport: Transport) -> None:
+def test_private_address_stays_forbidden_with_loopback_allowed(transport: HttpTransport) -> None:
     answer = post(transport, "https://10.0.0.1:9", "/")[0]
 
     assert answer.failure is TransportFailure.FORBIDDEN_ADDRESS
 
 
-def test_only_https_is_spoken(server: H2Server, transport: Transport) -> None:
+def test_only_https_is_spoken(server: H2Server, transport: HttpTransport) -> None:
     answer = post(transport, f"http://localhost:{server.port}", "/")[0]
 
     assert answer.failure is TransportFailure.NOT_SENT
@@ -389,6 +372,6 @@ def test_streams_beyond_the_servers_limit_wait_their_turn(
     server.stop()
 
 
-def test_poll_without_requests_returns_at_once(transport: Transport) -> None:
+def test_poll_without_requests_returns_at_once(transport: HttpTransport) -> None:
     assert transport.in_flight == 0
     assert transport.poll(30.0) == []

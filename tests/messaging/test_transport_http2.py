@@ -1,4 +1,4 @@
-"""How the HTTP/2 transport uses connections and streams, beyond the common behaviour of test_transport.py."""
+"""How the transport uses HTTP/2 connections and streams, beyond the common behaviour of test_transport.py."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame
 
 from messaging.providers.base import HttpRequest, TransportFailure
-from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.http_transport import MAX_ORIGINS, HttpTransport
 from messaging.providers.transport_rules import TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200
 from tests.messaging.transport_parts import HEADERS, OpenTransport, paths, post, wait
 
 
 @pytest.fixture
-def transport(rules: TransportRules, open_http2: OpenTransport) -> Http2Transport:
-    return open_http2(rules)
+def transport(rules: TransportRules, open_transport: OpenTransport) -> HttpTransport:
+    return open_transport(rules)
 
 
 def in_servers_thread(server: H2Server, step: Callable[[], None]) -> None:
@@ -36,7 +36,7 @@ def in_servers_thread(server: H2Server, step: Callable[[], None]) -> None:
 
 
 def test_the_servers_limit_of_streams_is_kept_from_the_first_request_on(
-    certificate: Certificate, transport: Http2Transport
+    certificate: Certificate, transport: HttpTransport
 ) -> None:
     server = H2Server(certificate, max_streams=3).start()
 
@@ -47,7 +47,7 @@ def test_the_servers_limit_of_streams_is_kept_from_the_first_request_on(
     assert (server.most_streams, server.connections) == (3, 1)
 
 
-def test_a_limit_lowered_and_raised_again_is_kept(server: H2Server, transport: Http2Transport) -> None:
+def test_a_limit_lowered_and_raised_again_is_kept(server: H2Server, transport: HttpTransport) -> None:
     most: dict[int, int] = {}
     for limit in (5, 2, 7):
         if server.requests:
@@ -62,7 +62,7 @@ def test_a_limit_lowered_and_raised_again_is_kept(server: H2Server, transport: H
     assert server.connections == 1
 
 
-def test_a_limit_lowered_while_requests_wait_is_kept(server: H2Server, transport: Http2Transport) -> None:
+def test_a_limit_lowered_while_requests_wait_is_kept(server: H2Server, transport: HttpTransport) -> None:
     open_at: list[int] = []
 
     def lower_at_the_first(request: Request) -> None:
@@ -81,11 +81,11 @@ def test_a_limit_lowered_while_requests_wait_is_kept(server: H2Server, transport
 
 
 def test_requests_beyond_one_connection_go_over_a_second_and_not_a_third(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     held: list[Request] = []
     server.behaviour = held.append
-    transport = open_http2(replace(rules, max_connections=2, streams_per_connection=10))
+    transport = open_transport(replace(rules, max_connections=2, streams_per_connection=10))
     for key in range(50):
         transport.submit(HttpRequest(key, f"{server.url}/{key}", HEADERS, b"x"))
     give_up_at = time.monotonic() + 5
@@ -108,7 +108,7 @@ def test_requests_beyond_one_connection_go_over_a_second_and_not_a_third(
 
 
 def test_every_connection_warms_up_with_one_request(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     streams: dict[int, list[int]] = {}
 
@@ -123,7 +123,7 @@ def test_every_connection_warms_up_with_one_request(
             connection.goaway(request.stream_id)
 
     server.behaviour = leave_after_ten
-    transport = open_http2(replace(rules, warm_up=True))
+    transport = open_transport(replace(rules, warm_up=True))
 
     answers = post(transport, server.url, *paths(30))
 
@@ -136,7 +136,7 @@ def test_every_connection_warms_up_with_one_request(
 
 
 def test_a_goaway_every_100_requests_loses_and_doubles_none(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     processed: Counter[str] = Counter()
     of_connection: Counter[int] = Counter()
@@ -152,7 +152,7 @@ def test_a_goaway_every_100_requests_loses_and_doubles_none(
             connection.goaway(request.stream_id)
 
     server.behaviour = leave_after_a_hundred
-    transport = open_http2(replace(rules, max_connections=2, deadline_s=30))
+    transport = open_transport(replace(rules, max_connections=2, deadline_s=30))
 
     answers = post(transport, server.url, *paths(3000))
 
@@ -161,7 +161,7 @@ def test_a_goaway_every_100_requests_loses_and_doubles_none(
     assert server.connections >= 30
 
 
-def test_streams_that_the_goaway_covers_are_awaited(server: H2Server, transport: Http2Transport) -> None:
+def test_streams_that_the_goaway_covers_are_awaited(server: H2Server, transport: HttpTransport) -> None:
     held: list[Request] = []
 
     def announce_then_answer(request: Request) -> None:
@@ -188,7 +188,7 @@ def test_streams_that_the_goaway_covers_are_awaited(server: H2Server, transport:
     assert server.paths == paths(4)
 
 
-def test_a_server_that_sends_everything_away_does_not_keep_us_busy(server: H2Server, transport: Http2Transport) -> None:
+def test_a_server_that_sends_everything_away_does_not_keep_us_busy(server: H2Server, transport: HttpTransport) -> None:
     server.behaviour = lambda request: None if request.connection.is_leaving else request.connection.goaway(0)
 
     answers = post(transport, server.url, *paths(5))
@@ -198,7 +198,7 @@ def test_a_server_that_sends_everything_away_does_not_keep_us_busy(server: H2Ser
     assert server.connections == 4
 
 
-def test_an_answer_before_the_body_was_read_is_the_answer(server: H2Server, transport: Http2Transport) -> None:
+def test_an_answer_before_the_body_was_read_is_the_answer(server: H2Server, transport: HttpTransport) -> None:
     def answer_and_reset(request: Request) -> None:
         request.answer(200, b"early")
         request.reset(ErrorCodes.NO_ERROR)
@@ -217,10 +217,10 @@ def test_an_answer_before_the_body_was_read_is_the_answer(server: H2Server, tran
 
 
 def test_a_request_that_is_not_answered_leaves_its_neighbours_alone(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     server.behaviour = lambda request: None if request.path == "/lost" else request.answer(200)
-    transport = open_http2(replace(rules, deadline_s=0.5))
+    transport = open_transport(replace(rules, deadline_s=0.5))
 
     answers = post(transport, server.url, "/0", "/lost", "/2")
     later = post(transport, server.url, "/3")
@@ -232,7 +232,7 @@ def test_a_request_that_is_not_answered_leaves_its_neighbours_alone(
     assert server.resets == [ErrorCodes.CANCEL]
 
 
-def test_a_connection_closed_while_idle_is_opened_anew(server: H2Server, transport: Http2Transport) -> None:
+def test_a_connection_closed_while_idle_is_opened_anew(server: H2Server, transport: HttpTransport) -> None:
     post(transport, server.url, "/before")
     in_servers_thread(server, lambda: server.requests[0].connection.hang_up())
 
@@ -244,9 +244,9 @@ def test_a_connection_closed_while_idle_is_opened_anew(server: H2Server, transpo
 
 
 def test_a_connection_that_went_dead_without_a_word_is_not_used_again(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
-    transport = open_http2(replace(rules, deadline_s=0.3))
+    transport = open_transport(replace(rules, deadline_s=0.3))
     post(transport, server.url, "/before")
     in_servers_thread(server, lambda: server.requests[0].connection.transport.pause_reading())
 
@@ -259,9 +259,9 @@ def test_a_connection_that_went_dead_without_a_word_is_not_used_again(
 
 
 def test_connections_that_stay_dead_make_room_for_new_ones(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
-    transport = open_http2(replace(rules, deadline_s=0.3))
+    transport = open_transport(replace(rules, deadline_s=0.3))
     for _ in range(4):
         assert post(transport, server.url, "/before")[0].status == 200
         in_servers_thread(server, lambda: server.opened[-1].transport.pause_reading())
@@ -272,9 +272,9 @@ def test_connections_that_stay_dead_make_room_for_new_ones(
 
 
 def test_a_spare_connection_closed_while_idle_fails_nobody(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
-    transport = open_http2(replace(rules, max_connections=2, streams_per_connection=1, deadline_s=1.0))
+    transport = open_transport(replace(rules, max_connections=2, streams_per_connection=1, deadline_s=1.0))
     give_up_at = time.monotonic() + 5
     # The second connection is asked for by what waits, and there only when nothing does any more.
     while server.connections < 2 and time.monotonic() < give_up_at:
@@ -291,10 +291,10 @@ def test_a_spare_connection_closed_while_idle_fails_nobody(
 
 
 def test_a_slow_answer_does_not_cost_the_connection(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     server.behaviour = lambda request: None if request.path == "/slow" else request.answer(200)
-    transport = open_http2(replace(rules, deadline_s=0.3))
+    transport = open_transport(replace(rules, deadline_s=0.3))
 
     slow = post(transport, server.url, "/slow")[0]
     give_up_at = time.monotonic() + 5
@@ -308,9 +308,9 @@ def test_a_slow_answer_does_not_cost_the_connection(
 
 
 def test_a_handshake_that_trickles_was_not_sent(
-    rules: TransportRules, open_http2: OpenTransport, certificate: Certificate
+    rules: TransportRules, open_transport: OpenTransport, certificate: Certificate
 ) -> None:
-    transport = open_http2(replace(rules, deadline_s=0.4))
+    transport = open_transport(replace(rules, deadline_s=0.4))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stop = threading.Event()
 
@@ -335,10 +335,10 @@ def test_a_handshake_that_trickles_was_not_sent(
 
 
 def test_while_the_socket_is_full_nothing_is_lost_and_poll_returns(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
     server.max_streams = 1000
-    transport = open_http2(replace(rules, deadline_s=30, streams_per_connection=1000))
+    transport = open_transport(replace(rules, deadline_s=30, streams_per_connection=1000))
     post(transport, server.url, "/first")
     connection = server.requests[0].connection
     in_servers_thread(server, lambda: connection.transport.pause_reading())
@@ -355,3 +355,20 @@ def test_while_the_socket_is_full_nothing_is_lost_and_poll_returns(
     assert early == []
     assert cpu_s < 0.4  # it waited for the socket instead of trying again and again
     assert [answers[key].status for key in range(700)] == [200] * 700
+
+
+def test_hosts_that_are_idle_are_forgotten_when_others_come(
+    server: H2Server, certificate: Certificate, transport: HttpTransport
+) -> None:
+    left = threading.Event()
+    server.when_left = left.set
+    post(transport, server.url, "/first")
+    for key in range(MAX_ORIGINS):
+        transport.submit(HttpRequest(key, f"https://127.0.0.1:{key + 1}/", HEADERS, b"x"))
+    wait(transport)
+    for key in range(MAX_ORIGINS):
+        transport.submit(HttpRequest(key, f"https://localhost:{key + 1}/", HEADERS, b"x"))
+    wait(transport)
+
+    assert left.wait(5)
+    assert post(transport, server.url, "/again")[0].status == 200

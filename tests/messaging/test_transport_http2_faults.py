@@ -1,4 +1,4 @@
-"""What a server may do wrong, and how the HTTP/2 transport takes it."""
+"""What an HTTP/2 server may do wrong, and how the transport takes it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pytest
 from hyperframe.frame import HeadersFrame
 
 from messaging.providers.base import HttpRequest, TransportFailure
-from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.http_transport import HttpTransport
 from messaging.providers.transport_rules import TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200
 from tests.messaging.transport_parts import HEADERS, OpenTransport, paths, post
 
 
 @pytest.fixture
-def transport(rules: TransportRules, open_http2: OpenTransport) -> Http2Transport:
-    return open_http2(rules)
+def transport(rules: TransportRules, open_transport: OpenTransport) -> HttpTransport:
+    return open_transport(rules)
 
 
 @pytest.mark.parametrize("protocols", [("http/1.1",), ()])
 def test_a_server_that_speaks_no_http2_is_a_tls_failure(
-    certificate: Certificate, transport: Http2Transport, protocols: tuple[str, ...]
+    certificate: Certificate, transport: HttpTransport, protocols: tuple[str, ...]
 ) -> None:
     server = H2Server(certificate, protocols=protocols).start()
 
@@ -49,7 +49,7 @@ FRAMES = {
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_a_broken_frame_ends_the_connection_and_its_requests_are_in_doubt(
-    server: H2Server, transport: Http2Transport, frame: bytes
+    server: H2Server, transport: HttpTransport, frame: bytes
 ) -> None:
     server.behaviour = lambda request: request.connection.transport.write(frame)
 
@@ -62,7 +62,7 @@ def test_a_broken_frame_ends_the_connection_and_its_requests_are_in_doubt(
     assert server.connections == 2
 
 
-def test_a_broken_frame_behind_a_huge_answer_leaves_its_verdict(server: H2Server, transport: Http2Transport) -> None:
+def test_a_broken_frame_behind_a_huge_answer_leaves_its_verdict(server: H2Server, transport: HttpTransport) -> None:
     def answer_then_break(request: Request) -> None:
         request.answer(410, b"x" * 9000)
         request.connection.transport.write(FRAMES["a frame too large"])
@@ -85,7 +85,7 @@ def test_a_broken_frame_behind_a_huge_answer_leaves_its_verdict(server: H2Server
     ids=["status is no number", "no status", "line break in a field", "upper case name"],
 )
 def test_a_broken_answer_is_in_doubt_and_its_neighbour_is_not(
-    server: H2Server, transport: Http2Transport, fields: list[tuple[str, str]]
+    server: H2Server, transport: HttpTransport, fields: list[tuple[str, str]]
 ) -> None:
     def answer_wrongly(request: Request) -> None:
         if request.path == "/fine":
@@ -104,7 +104,7 @@ def test_a_broken_answer_is_in_doubt_and_its_neighbour_is_not(
     assert server.connections == 1
 
 
-def test_pings_of_the_server_are_answered(server: H2Server, transport: Http2Transport) -> None:
+def test_pings_of_the_server_are_answered(server: H2Server, transport: HttpTransport) -> None:
     def ping_then_answer(request: Request) -> None:
         request.connection.h2.ping(b"12345678")
         request.answer(200)
@@ -119,7 +119,7 @@ def test_pings_of_the_server_are_answered(server: H2Server, transport: Http2Tran
     assert server.pings_answered == 5
 
 
-def test_close_ends_the_connections_and_gives_no_answers(server: H2Server, transport: Http2Transport) -> None:
+def test_close_ends_the_connections_and_gives_no_answers(server: H2Server, transport: HttpTransport) -> None:
     arrived, left = threading.Event(), threading.Event()
     server.behaviour = lambda request: arrived.set()
     server.when_left = left.set
@@ -134,9 +134,9 @@ def test_close_ends_the_connections_and_gives_no_answers(server: H2Server, trans
 
 
 def test_a_ca_file_that_is_none_is_a_tls_failure(
-    server: H2Server, rules: TransportRules, open_http2: OpenTransport
+    server: H2Server, rules: TransportRules, open_transport: OpenTransport
 ) -> None:
-    transport = open_http2(replace(rules, ca_file="/nowhere/ca.pem"))
+    transport = open_transport(replace(rules, ca_file="/nowhere/ca.pem"))
 
     answer = post(transport, server.url, "/")[0]
 

@@ -1,14 +1,14 @@
-"""What the tests of both transports share: requests, and waiting for their answers."""
+"""What the tests of the transport share: requests, and waiting for their answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from messaging.providers.base import HttpAnswer, HttpRequest, Transport
-from messaging.providers.http2_transport import Http2Transport
+from messaging.providers.http_transport import HttpTransport
 from messaging.providers.transport_rules import TransportRules
 
-OpenTransport = Callable[[TransportRules], Http2Transport]
+OpenTransport = Callable[[TransportRules], HttpTransport]
 
 HEADERS = ("content-type: application/json", "authorization: bearer x")
 

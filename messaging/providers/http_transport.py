@@ -1,6 +1,7 @@
-"""Move HTTPS requests over a few HTTP/2 connections at a quarter of libcurl's cost; knows nothing of push.
+"""Move HTTPS requests over a few long-lived connections, HTTP/2 where the server speaks it; knows nothing of push.
 
-For services that speak HTTP/2 at a host we chose ourselves (FCM, APNs). Hosts that devices name go through libcurl.
+Devices name some of the hosts: every address is judged before it is connected to, and nothing an answer says
+(redirects, cookies, alternative services) leads anywhere.
 """
 
 from __future__ import annotations
@@ -13,55 +14,46 @@ from math import inf
 from urllib.parse import urlsplit
 from weakref import finalize
 
-import ngh2
-
 from messaging.providers.base import HttpAnswer, HttpRequest, TransportFailure
-from messaging.providers.http2_connection import ALPN, Exchange, Http2Connection, Phase
-from messaging.providers.http2_dial import Dial, DialFailed
-from messaging.providers.transport_rules import IDLE_CONNECTION_S, MAX_REFUSALS, USER_AGENT, TransportRules
+from messaging.providers.dial import HTTP2, Dial, DialFailed, new_context
+from messaging.providers.http1_connection import Http1Connection
+from messaging.providers.http2_connection import Http2Connection
+from messaging.providers.http_connection import Exchange, HttpConnection, Phase
+from messaging.providers.tls_stream import TlsStream
+from messaging.providers.transport_rules import MAX_REFUSALS, TransportRules
 
 #: While one connection works, a further one that could not be opened is not tried again sooner.
 _REDIAL_AFTER_S = 5.0
-#: A header tuple serves a whole batch; that many are kept in their encoded form.
-_KNOWN_HEADERS = 64
 _HTTPS_PORT = 443
+#: Devices may name any host below an allowed suffix: of those that nothing is on its way to, so many are remembered.
+MAX_ORIGINS = 64
 
 
 class _Origin:
     """Requests to one host and port, and the connections they go over."""
 
-    def __init__(self, name: str, host: str, port: int) -> None:
-        self.name, self.host, self.port = name, host, port
+    def __init__(self, name: str, address: tuple[str, int]) -> None:
+        self.name, self.address = name, address
         self.waiting: deque[Exchange] = deque()
-        self.connections: list[Http2Connection] = []
+        self.connections: list[HttpConnection] = []
         self.dial: Dial | None = None
         self.ready_by = inf  #: when a connection that is being opened has taken too long
         self.no_dial_before = 0.0
-        authority = host if port == _HTTPS_PORT else f"{host}:{port}"
-        self._pseudo = [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", authority.encode())]
-        self._encoded: dict[tuple[str, ...], list[tuple[bytes, bytes]]] = {}
-
-    def fields(self, request: HttpRequest) -> list[ngh2.Header]:
-        """The request's header fields; what all requests share is encoded once and then one byte each on the wire."""
-        shared = self._encoded.get(request.headers)
-        if shared is None:
-            if len(self._encoded) >= _KNOWN_HEADERS:
-                self._encoded.clear()
-            shared = [_field(line) for line in (*request.headers, f"user-agent: {USER_AGENT}")]
-            self._encoded[request.headers] = shared
-        path = request.url[len(self.name) :].encode() or b"/"
-        fields: list[ngh2.Header] = [*self._pseudo, (b":path", path), *shared]
-        fields.append((b"content-length", b"%d" % len(request.body)))
-        for line in request.own_headers:
-            name, _, text = line.partition(": ")
-            # In the table it would push out what is shared.
-            fields.append(ngh2.NeverIndexedHeader(name.encode(), text.encode()))
-        return fields
 
     @property
     def wake_at(self) -> float:
         """When a connection that is being opened needs attention."""
         return self.dial.wake_at if self.dial else self.ready_by
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way, nor a connection."""
+        return not self.waiting and self.dial is None and all(connection.is_idle for connection in self.connections)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since anything came from there."""
+        return min((connection.idle_s for connection in self.connections), default=inf)
 
     def next_waiting(self) -> Exchange | None:
         """The next request to start."""
@@ -71,9 +63,13 @@ class _Origin:
                 return exchange
         return None
 
+    def most_connections(self, rules: TransportRules) -> int:
+        """How many connections may take requests."""
+        return max((connection.most_connections for connection in self.connections), default=rules.max_connections)
+
     def is_full(self, rules: TransportRules) -> bool:
         """Whether a further connection has to wait until one of those that no longer take requests is gone."""
-        return len(self.connections) >= 2 * rules.max_connections
+        return len(self.connections) >= 2 * self.most_connections(rules)
 
     def is_dial_due(self, rules: TransportRules, now: float) -> bool:
         """Whether what waits needs a connection more than there are or soon will be."""
@@ -81,21 +77,21 @@ class _Origin:
         return (
             self.dial is None
             and (now >= self.no_dial_before or not usable)
-            and len(usable) < rules.max_connections
+            and len(usable) < self.most_connections(rules)
             and not self.is_full(rules)
             and not any(connection.is_opening for connection in usable)
         )
 
 
-class Http2Transport:
-    """`base.Transport` on nghttp2 with its own epoll."""
+class HttpTransport:
+    """`base.Transport` with its own epoll."""
 
     def __init__(self, rules: TransportRules) -> None:
         self._rules = rules
         self._origins: dict[str, _Origin] = {}
         self._open: dict[Exchange, _Origin] = {}  # in the order of their deadlines
         self._answers: list[HttpAnswer] = []
-        self._parties: dict[int, tuple[_Origin, Http2Connection | Dial, int]] = {}  # by descriptor, with its mask
+        self._parties: dict[int, tuple[_Origin, HttpConnection | Dial, int]] = {}  # by descriptor, with its mask
         self._epoll = select.epoll()
         self._tls: ssl.SSLContext | None = None
         self._expire_at = inf  # no deadline is earlier
@@ -149,8 +145,20 @@ class Http2Transport:
             return None
         if parts.scheme != "https" or not host or parts.username is not None:
             return None
-        self._origins[name] = _Origin(name, host, port)
+        if len(self._origins) >= MAX_ORIGINS:
+            self._forget_idle()
+        self._origins[name] = _Origin(name, (host, port))
         return self._origins[name]
+
+    def _forget_idle(self) -> None:
+        """Close what was idle for longest: half of it, so that this is seldom done."""
+        idle = [origin for origin in self._origins.values() if origin.is_idle]
+        idle.sort(key=lambda origin: origin.idle_s, reverse=True)
+        for origin in idle[: MAX_ORIGINS // 2]:
+            for connection in list(origin.connections):
+                connection.lose("other hosts were more in demand")
+                self._settle(origin, connection)
+            del self._origins[origin.name]
 
     # sending
 
@@ -171,14 +179,14 @@ class Http2Transport:
                 exchange = origin.next_waiting()
                 if exchange is None:
                     return
-                connection.start(exchange, origin.fields(exchange.request))
+                connection.start(exchange)
         if origin.waiting and origin.is_dial_due(self._rules, time.monotonic()):
             self._dial(origin)
 
-    def _freshen(self, origin: _Origin, connection: Http2Connection) -> None:
+    def _freshen(self, origin: _Origin, connection: HttpConnection) -> None:
         """See whether the server closed the connection while nobody looked: what is written then would be in doubt."""
         connection.receive()
-        if connection.idle_s > IDLE_CONNECTION_S:
+        if connection.idle_s > connection.reused_within_s:
             connection.lose("idle for too long")
         elif connection.is_silent and origin.is_full(self._rules):
             # A balancer keeps it open though nobody is behind it: no probe of TCP would ever end it.
@@ -189,31 +197,34 @@ class Http2Transport:
 
     def _dial(self, origin: _Origin) -> None:
         try:
-            self._tls = self._tls or _new_context(self._rules)
+            self._tls = self._tls or new_context(self._rules)
         except OSError as error:
             self._dial_failed(origin, TransportFailure.TLS, f"the CA file cannot be used: {error}")
             return
         origin.ready_by = time.monotonic() + self._rules.connect_timeout_s
-        origin.dial = Dial(origin.host, origin.port, self._rules, origin.ready_by)
+        origin.dial = Dial(origin.address, self._rules, self._tls, origin.ready_by)
         self._watch(origin, origin.dial)
 
     def _advance(self, origin: _Origin, dial: Dial, *, is_ready: bool) -> None:
         self._unwatch(dial.fd)
         try:
-            connected = dial.advance(is_ready=is_ready)
+            stream = dial.advance(is_ready=is_ready)
         except DialFailed as failed:
             dial.close()
             origin.dial = None
             self._dial_failed(origin, failed.failure, failed.detail)
             return
-        if connected is None:
+        if stream is None:
             self._watch(origin, dial)
             return
-        assert self._tls is not None
         origin.dial = None
-        connection = Http2Connection(connected, self._tls, origin.host, self._rules)
+        connection = self._connection(stream, origin)
         origin.connections.append(connection)
         self._settle(origin, connection)
+
+    def _connection(self, stream: TlsStream, origin: _Origin) -> HttpConnection:
+        kind = Http2Connection if stream.protocol == HTTP2 else Http1Connection
+        return kind(stream, origin.name, self._rules)
 
     def _dial_failed(self, origin: _Origin, failure: TransportFailure, detail: str) -> None:
         origin.ready_by = inf
@@ -224,7 +235,7 @@ class Http2Transport:
             exchange.fail(failure, detail)
             self._finish(exchange)
 
-    def _settle(self, origin: _Origin, connection: Http2Connection) -> None:
+    def _settle(self, origin: _Origin, connection: HttpConnection) -> None:
         """Act upon what became of a connection and its requests."""
         if connection.ended:
             now = time.monotonic()
@@ -250,7 +261,7 @@ class Http2Transport:
         else:
             origin.waiting.appendleft(exchange)
 
-    def _drop(self, origin: _Origin, connection: Http2Connection) -> None:
+    def _drop(self, origin: _Origin, connection: HttpConnection) -> None:
         if connection not in origin.connections:
             return
         self._unwatch(connection.fd)
@@ -258,7 +269,7 @@ class Http2Transport:
         origin.connections.remove(connection)
         # One that carried nothing would be dialled again and again in no time; a spare one was only closed while idle.
         if not connection.was_used and connection.age_s < self._rules.connect_timeout_s:
-            self._dial_failed(origin, connection.failure, connection.detail)
+            self._dial_failed(origin, TransportFailure.NOT_SENT, connection.detail)
 
     # events
 
@@ -294,7 +305,7 @@ class Http2Transport:
             return
         origin.ready_by = inf
         for connection in list(origin.connections):
-            if connection.phase in (Phase.SECURING, Phase.GREETING):
+            if connection.phase is Phase.GREETING:
                 connection.lose(f"no HTTP/2 within {self._rules.connect_timeout_s:.0f} s")
                 self._settle(origin, connection)
 
@@ -318,7 +329,7 @@ class Http2Transport:
         del self._open[exchange]
         self._answers.append(exchange.answer(time.monotonic()))
 
-    def _watch(self, origin: _Origin, party: Http2Connection | Dial) -> None:
+    def _watch(self, origin: _Origin, party: HttpConnection | Dial) -> None:
         known = self._parties.get(party.fd)
         if known is None:
             self._epoll.register(party.fd, party.mask)
@@ -333,25 +344,8 @@ class Http2Transport:
             self._epoll.unregister(fd)
 
 
-def _close(parties: dict[int, tuple[_Origin, Http2Connection | Dial, int]], epoll: select.epoll) -> None:
+def _close(parties: dict[int, tuple[_Origin, HttpConnection | Dial, int]], epoll: select.epoll) -> None:
     for _, party, _ in parties.values():
         party.close()
     parties.clear()
     epoll.close()
-
-
-def _field(line: str) -> tuple[bytes, bytes]:
-    name, _, text = line.partition(": ")
-    return name.lower().encode(), text.encode()
-
-
-def _new_context(rules: TransportRules) -> ssl.SSLContext:
-    """Verifies the chain and the host's name. Raises OSError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([ALPN])
-    if rules.ca_file:
-        context.load_verify_locations(rules.ca_file)
-    else:
-        context.load_default_certs()
-    return context
