@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -58,6 +59,27 @@ def canonical_push_url(url: str, policy: PushUrlPolicy) -> str:
     # Rules out control characters, space, backslash, @ (userinfo), quotes and everything beyond ASCII.
     if not _URL_CHARACTERS.fullmatch(url):
         raise InvalidPushUrl("holds a character that is not allowed")
+    if _is_canonical(url, policy):
+        return url
+    return _rebuilt(url, policy)
+
+
+def _is_canonical(url: str, policy: PushUrlPolicy) -> bool:
+    """Whether it certainly is, as nearly every stored URL: taking each apart anew costs 10 us, a twelfth of a push."""
+    end = url.find("/", len("https://"))
+    # What follows the first slash is kept as it is, but for a fragment and a question mark without a query.
+    return end > 0 and "#" not in url and url[-1] != "?" and _is_canonical_origin(url[:end], policy)
+
+
+@lru_cache(maxsize=1000)
+def _is_canonical_origin(origin: str, policy: PushUrlPolicy) -> bool:
+    try:
+        return _rebuilt(f"{origin}/", policy) == f"{origin}/"
+    except InvalidPushUrl:
+        return False
+
+
+def _rebuilt(url: str, policy: PushUrlPolicy) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

@@ -130,3 +130,21 @@ def test_public_addresses_may_be_connected_to(address: str) -> None:
 )
 def test_private_and_wrapped_addresses_are_forbidden(address: str) -> None:
     assert not is_public_address(address)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kept"),
+    [("/x?a=b", "/x?a=b"), ("/x?a=?", "/x?a=?"), ("/x?", "/x"), ("/x#y", "/x"), ("//x", "//x"), ("/../x", "/../x")],
+)
+def test_a_url_of_an_origin_seen_before_is_spelled_as_the_first_one_was(ending: str, kept: str) -> None:
+    canonical_push_url("https://fcm.googleapis.com/x", POLICY)
+
+    assert canonical_push_url(f"https://fcm.googleapis.com{ending}", POLICY) == f"https://fcm.googleapis.com{kept}"
+
+
+def test_an_origin_that_is_no_longer_allowed_is_refused_though_it_was_seen_before() -> None:
+    allowed = PushUrlPolicy(allowed_suffixes=("push.example.org",))
+    canonical_push_url("https://push.example.org/x", allowed)
+
+    with pytest.raises(InvalidPushUrl):
+        canonical_push_url("https://push.example.org/x", PushUrlPolicy())
