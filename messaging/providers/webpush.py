@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from time import monotonic
 
+import msgspec
+
 from devices.push_services import PushService
 from devices.push_urls import InvalidPushUrl, PushUrlPolicy, canonical_push_url
 from messaging.providers.answers import (
@@ -58,6 +60,19 @@ _BY_STATUS: dict[int, Verdict] = {
     413: Verdict(OutcomeKind.FAIL_MESSAGE),
     429: Verdict(OutcomeKind.RETRY, 60.0, whole_lane=True),
 }
+
+
+class _StoredKeys(msgspec.Struct):
+    p256dh: str
+    auth: str
+
+
+class _StoredSubscription(msgspec.Struct):
+    endpoint: str
+    keys: _StoredKeys
+
+
+_subscription_decoder = msgspec.json.Decoder(_StoredSubscription)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +208,12 @@ def parse_answer(answer: HttpAnswer) -> PushOutcome:
 def _read_subscription(token: str, policy: PushUrlPolicy) -> _Subscription:
     """The stored PushSubscription, its endpoint through the gate once more: the allow-list may have shrunk."""
     try:
-        parsed = json.loads(token)
-        endpoint = canonical_push_url(parsed["endpoint"], policy)
-        keys = parsed["keys"]
-        subscription = _Subscription(endpoint, from_base64url(keys["p256dh"]), from_base64url(keys["auth"]))
+        stored = _subscription_decoder.decode(token)
+        endpoint = canonical_push_url(stored.endpoint, policy)
+        subscription = _Subscription(endpoint, from_base64url(stored.keys.p256dh), from_base64url(stored.keys.auth))
     except InvalidPushUrl as error:
         raise InvalidTarget(f"The stored endpoint {error.reason}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, msgspec.DecodeError) as error:
         raise InvalidTarget("The stored token is not a PushSubscription.") from error
     if len(subscription.receiver_key) != 65 or len(subscription.auth) != 16:
         raise InvalidTarget("The stored subscription has keys of a wrong length.")

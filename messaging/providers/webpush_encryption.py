@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import struct
 
@@ -14,13 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     generate_private_key,
 )
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 #: RFC 8291 4: services take bodies up to 4096 bytes; less header (86), tag (16) and delimiter (1).
 PLAINTEXT_LIMIT = 3993
 _RECORD_SIZE = 4096
 _LAST_RECORD_DELIMITER = b"\x02"
-_CURVE = SECP256R1()
+_CURVE, _ECDH, _SHA256 = SECP256R1(), ECDH(), SHA256()
 
 
 def encrypt(plaintext: bytes, receiver_key: bytes, auth: bytes) -> bytes:
@@ -37,16 +38,10 @@ def encrypt_with(
     """`encrypt` with a given key pair and salt, as in the example of RFC 8291 5."""
     receiver = EllipticCurvePublicKey.from_encoded_point(_CURVE, receiver_key)
     sender_key = sender.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    shared = sender.exchange(ECDH(), receiver)
-    # HKDF by hand, as every output fits into one block: 5 HMACs take 12 us, the HKDF objects several times that.
     key_info = b"WebPush: info\x00" + receiver_key + sender_key
-    ikm = _hmac(_hmac(auth, shared), key_info + b"\x01")
-    prk = _hmac(salt, ikm)
-    content_key = _hmac(prk, b"Content-Encoding: aes128gcm\x00\x01")[:16]
-    nonce = _hmac(prk, b"Content-Encoding: nonce\x00\x01")[:12]
+    ikm = HKDF(_SHA256, 32, auth, key_info).derive(sender.exchange(_ECDH, receiver))
+    prk = HKDF.extract(_SHA256, salt, ikm)
+    content_key = HKDFExpand(_SHA256, 16, b"Content-Encoding: aes128gcm\x00").derive(prk)
+    nonce = HKDFExpand(_SHA256, 12, b"Content-Encoding: nonce\x00").derive(prk)
     header = salt + struct.pack(">IB", _RECORD_SIZE, len(sender_key)) + sender_key
     return header + AESGCM(content_key).encrypt(nonce, plaintext + _LAST_RECORD_DELIMITER, None)
-
-
-def _hmac(key: bytes, content: bytes) -> bytes:
-    return hmac.digest(key, content, "sha256")
