@@ -5,22 +5,28 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from django.db import OperationalError, connection, transaction
 
 from devices import segment_query
-from devices.models import Channel
 from devices.push_services import Os, PushService
-from devices.segment_scope import Scope
+from devices.segment_lookups import KeptLookups
+from devices.segment_query import Sql
+from devices.segment_scope import Reading, Scope
 
 #: registration ids looked at first in a step of a segment; twice as many then, as long as few are found in no time
 SEGMENT_RANGE = 10_000
 _SEGMENT_STEP_S = 0.02
+#: no range is wider: so many listeners are hashed with the 4 MB of work_mem that PostgreSQL has by default (32 B each)
+_WIDEST_RANGE = 125_000
+#: ids counted in one statement where listeners of channels are hashed, and the work_mem for it
+_COUNTED_RANGE, _COUNTING_MEMORY = 500_000, "32MB"
 
 #: somebody is typing: an exact count that takes longer gives way to an estimate, which takes 30 to 140 ms
 _PATIENCE_MS = 150
@@ -66,9 +72,19 @@ _HEARING = (
 )
 
 
-def _narrowing(spec: AudienceSpec, **scope: Any) -> tuple[str, list[Any]]:
-    """SQL over registrations `r` that can be reached: operating systems, named devices, segment; "true" if all."""
-    parts, params = ["true"], []
+def _scope(spec: AudienceSpec, reading: Reading) -> Scope:
+    # devices that are named are few, whatever is read
+    return Scope(
+        application_pk=spec.application_pk,
+        lookups=KeptLookups(spec.application_pk),
+        heard=spec.channel_pk,
+        reading=reading if spec.device_ids is None else Reading.SAMPLE,
+    )
+
+
+def _narrowing(spec: AudienceSpec, scope: Scope) -> Sql:
+    """What is asked of registrations `r` that can be reached: operating systems, named devices, segment; or "true"."""
+    parts, params, joins = ["true"], list[Any](), ""
     if spec.oses is not None and set(spec.oses) != set(Os):
         parts.append("r.os = ANY(%s)")
         params.append([str(os) for os in spec.oses])
@@ -76,24 +92,11 @@ def _narrowing(spec: AudienceSpec, **scope: Any) -> tuple[str, list[Any]]:
         parts.append("r.device_id = ANY(%s)")
         params.append(list(spec.device_ids))
     if spec.segment_query:
-        condition = segment_query.to_sql(spec.segment_query, _scope(spec, **scope))
+        condition = segment_query.to_sql(spec.segment_query, scope)
+        joins = condition.joins
         parts.append(condition.text)
         params += condition.params
-    return " AND ".join(parts), params
-
-
-def _scope(spec: AudienceSpec, *, ids: tuple[int, int] | None = None, is_each_looked_up: bool = False) -> Scope:
-    def channel_ids(names: Sequence[str]) -> list[int]:
-        channels = Channel.objects.filter(application_id=spec.application_pk, name__in=names)
-        return list(channels.values_list("pk", flat=True))
-
-    return Scope(
-        application_pk=spec.application_pk,
-        channel_ids=channel_ids,
-        heard=spec.channel_pk,
-        ids=ids,
-        is_each_looked_up=is_each_looked_up,
-    )
+    return Sql(" AND ".join(parts), tuple(params), joins)
 
 
 def _is_copied(sql: str) -> bool:
@@ -111,26 +114,39 @@ class QuickCount:
 
 def count(spec: AudienceSpec) -> list[AudienceCount]:
     """Devices by operating system and push service, largest operating system first named in `Os`."""
+    return _added_up(_counted(spec))
+
+
+def _counted(spec: AudienceSpec) -> Iterator[list[AudienceCount]]:
+    """A count of each part of the registrations."""
     if spec.reaches_nobody:
-        return []
-    where, params = _narrowing(spec)
-    if spec.device_ids is None and _is_copied(where):
-        # without a join: from one index of the subscriptions, unless the segment asks for their ids
-        tables, of_tables = _HEARING, [spec.channel_pk]
-    else:
-        tables, of_tables = _registrations(spec)
-        where = f"r.application_id = %s AND {_REACHABLE} AND {where}"
-        params = [spec.application_pk, *params]
-    counted = f"SELECT r.os, r.push_service, count(*) FROM {tables} WHERE {where} GROUP BY 1, 2"  # noqa: S608
-    return _counts(counted, [*of_tables, *params])
+        return
+    scope = _scope(spec, Reading.ALL)
+    narrowing = _narrowing(spec, scope)
+    if not narrowing.is_hashed:
+        yield _counts(*_by_system(_registrations(spec, narrowing)))
+        return
+    through, bound = 0, highest_id()
+    while (listener := _next_listener(spec, through, bound)) is not None:
+        through = listener - 1 + _COUNTED_RANGE
+        ids = (listener - 1, through)
+        with _set_locally("work_mem", _COUNTING_MEMORY):
+            found = _counts(*_by_system(_registrations(spec, _narrowing(spec, replace(scope, ids=ids)), ids)))
+        yield found
 
 
-def _registrations(spec: AudienceSpec) -> tuple[str, list[Any]]:
-    """Those of the channel, or all where devices are named."""
-    if spec.device_ids is not None:
-        return "devices_deviceregistration r", []
-    hearing = "devices_subscription s ON s.registration_id = r.id AND s.channel_id = %s"
-    return f"devices_deviceregistration r JOIN {hearing}", [spec.channel_pk]
+def _by_system(registrations: tuple[str, list[Any]]) -> tuple[str, list[Any]]:
+    counted, params = registrations
+    return f"SELECT r.os, r.push_service, count(*) FROM {counted} GROUP BY 1, 2", params  # noqa: S608
+
+
+def _added_up(parts: Iterable[list[AudienceCount]]) -> list[AudienceCount]:
+    found = Counter[tuple[Os, PushService]]()
+    for part in parts:
+        found.update({(entry.os, entry.push_service): entry.devices for entry in part})
+    order = {os: position for position, os in enumerate(Os)}
+    counts = [AudienceCount(os, service, devices) for (os, service), devices in found.items()]
+    return sorted(counts, key=lambda entry: (order[entry.os], entry.push_service))
 
 
 def count_quickly(spec: AudienceSpec, *, patience_ms: int = _PATIENCE_MS) -> QuickCount:
@@ -141,27 +157,39 @@ def count_quickly(spec: AudienceSpec, *, patience_ms: int = _PATIENCE_MS) -> Qui
     if spec.reaches_nobody:
         return QuickCount([], is_exact=True)
     try:
-        with _statement_timeout(patience_ms):
-            return QuickCount(count(spec), is_exact=True)
+        counts = _count_for(spec, patience_ms)
     except OperationalError as error:
         if not isinstance(error.__cause__, psycopg.errors.QueryCanceled):
             raise
-    return QuickCount(_estimate(spec), is_exact=False)
+        counts = None
+    return QuickCount(_estimate(spec), is_exact=False) if counts is None else QuickCount(counts, is_exact=True)
+
+
+def _count_for(spec: AudienceSpec, patience_ms: int) -> list[AudienceCount] | None:
+    """The count; None or an error that the statement was cancelled if it takes longer."""
+    stop_at = time.monotonic() + patience_ms / 1000
+    parts: list[list[AudienceCount]] = []
+    with _set_locally("statement_timeout", str(patience_ms)):
+        for part in _counted(spec):
+            parts.append(part)
+            if time.monotonic() >= stop_at:
+                return None
+    return _added_up(parts)
 
 
 @contextmanager
-def _statement_timeout(milliseconds: int) -> Iterator[None]:
+def _set_locally(setting: str, value: str) -> Iterator[None]:
+    """In a transaction, which ends as it began; an error takes the setting with it."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SHOW statement_timeout")
-        (before,) = cursor.fetchone()
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+        cursor.execute("SELECT current_setting(%s), set_config(%s, %s, true)", [setting, setting, value])
+        (before, _) = cursor.fetchone()
         yield
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+        cursor.execute("SELECT set_config(%s, %s, true)", [setting, before])
 
 
 def _estimate(spec: AudienceSpec) -> list[AudienceCount]:
     """From registrations of ids in some places, always the same ones, so that the number does not dance."""
-    where, params = _narrowing(spec, is_each_looked_up=True)
+    narrowing = _narrowing(spec, _scope(spec, Reading.SAMPLE))
     highest = highest_id()
     stratum = max(1, highest // _SAMPLE_PLACES)
     chosen = random.Random(highest // 100_000)  # noqa: S311  # not a secret
@@ -173,10 +201,11 @@ def _estimate(spec: AudienceSpec) -> list[AudienceCount]:
         "LATERAL (SELECT d.* FROM devices_deviceregistration d WHERE d.id > place.above AND d.id <= place.above + %s "
         f"ORDER BY d.id LIMIT {_SAMPLE_IDS}) AS r "
         "WHERE (SELECT true FROM devices_subscription s WHERE s.channel_id = %s AND s.registration_id = r.id) "
-        f"AND r.application_id = %s AND {_REACHABLE} AND {where} GROUP BY 1, 2"
+        f"AND r.application_id = %s AND {_REACHABLE} AND {narrowing.text} GROUP BY 1, 2"
     )
-    found = _counts(sql, [places, min(_SAMPLE_IDS, stratum), spec.channel_pk, spec.application_pk, *params])
-    return [AudienceCount(entry.os, entry.push_service, rounded(entry.devices * highest / sampled)) for entry in found]
+    params = [places, min(_SAMPLE_IDS, stratum), spec.channel_pk, spec.application_pk, *narrowing.params]
+    found = _counts(sql, params)
+    return [replace(entry, devices=rounded(entry.devices * highest / sampled)) for entry in _added_up([found])]
 
 
 def rounded(devices: float) -> int:
@@ -188,9 +217,7 @@ def _counts(sql: str, params: list[Any]) -> list[AudienceCount]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         rows = cursor.fetchall()
-    order = {os: position for position, os in enumerate(Os)}
-    counts = [AudienceCount(Os(os), PushService(service), devices) for os, service, devices in rows]
-    return sorted(counts, key=lambda entry: (order[entry.os], entry.push_service))
+    return [AudienceCount(Os(os), PushService(service), devices) for os, service, devices in rows]
 
 
 def highest_id() -> int:
@@ -217,7 +244,9 @@ def next_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> Audi
     if spec.reaches_nobody:
         return AudiencePage(ids={}, through=bound, is_last=True)
     if spec.device_ids is not None:
-        named = _found(_registrations_above(spec, 0, bound))
+        ids = (0, bound)
+        scope = replace(_scope(spec, Reading.SAMPLE), ids=ids)
+        named = _found(_registrations(spec, _narrowing(spec, scope), ids))
         return AudiencePage(ids=named, through=bound, is_last=True)
     if spec.segment_query:
         return _segment_page(spec, above=above, bound=bound, limit=limit)
@@ -228,15 +257,15 @@ def _channel_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> 
     """From the subscriptions alone. LIMIT in a query of its own: beside the conditions, the planner would walk an
     index of registrations from the start for every page (94 us a device against 1, platform.md 3a).
     """
-    where, params = _narrowing(spec)
+    narrowing = _narrowing(spec, _scope(spec, Reading.PAGE))
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH looked_at AS MATERIALIZED (SELECT registration_id AS id, os, push_service, expiration, is_active "  # noqa: S608
             "FROM devices_subscription WHERE channel_id = %s AND registration_id > %s AND registration_id <= %s "
             "ORDER BY registration_id LIMIT %s) "
             "SELECT r.push_service, count(*), max(r.id), array_agg(r.id ORDER BY r.id) FILTER (WHERE r.is_active "
-            f"AND (r.expiration IS NULL OR r.expiration > now()) AND {where}) FROM looked_at r GROUP BY 1",
-            [spec.channel_pk, above, bound, limit, *params],
+            f"AND (r.expiration IS NULL OR r.expiration > now()) AND {narrowing.text}) FROM looked_at r GROUP BY 1",
+            [spec.channel_pk, above, bound, limit, *narrowing.params],
         )
         rows = cursor.fetchall()
     is_last = sum(looked_at for _, looked_at, _, _ in rows) < limit
@@ -257,19 +286,20 @@ def _segment_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> 
     """
     stop_at = time.monotonic() + _SEGMENT_STEP_S
     ids: dict[PushService, list[int]] = {}
-    width = SEGMENT_RANGE
+    width, scope = SEGMENT_RANGE, _scope(spec, Reading.PAGE)
     while True:
         listener = _next_listener(spec, above, bound)
         if listener is None:
             return AudiencePage(ids=ids, through=bound, is_last=True)
         above = listener - 1
         through = min(bound, above + width)
-        for service, found in _found(_registrations_above(spec, above, through)).items():
+        narrowing = _narrowing(spec, replace(scope, ids=(above, through)))
+        for service, found in _found(_registrations(spec, narrowing, (above, through))).items():
             ids.setdefault(service, []).extend(found)
         is_enough = sum(map(len, ids.values())) >= limit or time.monotonic() >= stop_at
         if is_enough or through >= bound:
             return AudiencePage(ids=ids, through=through, is_last=through >= bound)
-        above, width = through, 2 * width
+        above, width = through, min(2 * width, _WIDEST_RANGE)
 
 
 def _next_listener(spec: AudienceSpec, above: int, bound: int) -> int | None:
@@ -283,25 +313,25 @@ def _next_listener(spec: AudienceSpec, above: int, bound: int) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _registrations_above(spec: AudienceSpec, above: int, through: int) -> tuple[str, list[Any]]:
-    """The devices of the audience with `above < id <= through`, as a query of id and push service.
+def _registrations(spec: AudienceSpec, narrowing: Sql, ids: tuple[int, int] | None = None) -> tuple[str, list[Any]]:
+    """The devices of the audience, those with above < id <= through, as a query of whatever stands before its FROM.
 
     Both tables are bound by id: the planner does not carry a range from one to the other.
     """
-    where, params = _narrowing(spec, ids=(above, through))
-    ids: list[Any] = [above, through]
-    if spec.device_ids is None and _is_copied(where):
-        hearing = f"{_HEARING} WHERE r.id > %s AND r.id <= %s AND {where}"
-        return hearing, [spec.channel_pk, *ids, *params]
-    which, of_which = "r.id > %s AND r.id <= %s", ids
+    bounds = list[Any](ids or ())
+    if spec.device_ids is None and _is_copied(narrowing.text):
+        # without a join: counted from one index of the subscriptions, unless the segment asks for their ids
+        which = "r.id > %s AND r.id <= %s AND " if ids else ""
+        return f"{_HEARING} WHERE {which}{narrowing.text}", [spec.channel_pk, *bounds, *narrowing.params]
+    which, of_which = ("r.id > %s AND r.id <= %s AND " if ids else ""), bounds
     if spec.device_ids is None:
-        which += (
-            " AND r.id IN (SELECT s.registration_id FROM devices_subscription s "
-            "WHERE s.channel_id = %s AND s.registration_id > %s AND s.registration_id <= %s)"
-        )
-        of_which = [*ids, spec.channel_pk, *ids]
-    conditions = f"{which} AND r.application_id = %s AND {_REACHABLE} AND {where}"
-    return f"devices_deviceregistration r WHERE {conditions}", [*of_which, spec.application_pk, *params]
+        hearing = " AND s.registration_id > %s AND s.registration_id <= %s" if ids else ""
+        listening = f"devices_subscription s WHERE s.channel_id = %s{hearing}"
+        which += f"r.id IN (SELECT s.registration_id FROM {listening}) AND "  # noqa: S608
+        of_which = [*bounds, spec.channel_pk, *bounds]
+    conditions = f"{which}r.application_id = %s AND {_REACHABLE} AND {narrowing.text}"
+    tables = f"devices_deviceregistration r{narrowing.joins}"
+    return f"{tables} WHERE {conditions}", [*of_which, spec.application_pk, *narrowing.params]
 
 
 def _found(of_registrations: tuple[str, list[Any]]) -> dict[PushService, list[int]]:

@@ -17,7 +17,7 @@ from uuid import UUID
 from devices import timestamps
 from devices.channels import DEFAULT_CHANNEL
 from devices.conditions import InvalidCondition, Literal, Name, Operator
-from devices.segment_scope import Scope
+from devices.segment_scope import Reading, Scope, looked_up
 
 SqlParts = tuple[str, list[Any]]
 #: a LIKE pattern: characters, each with whether it stands for itself
@@ -27,6 +27,9 @@ Pattern = Sequence[tuple[str, bool]]
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 _SQL_NUMBER = "'^-?[0-9]{1,40}([.][0-9]{1,40})?$'"
 _MAX_PATH = 8
+
+#: how the SQL begins whose result is hashed; it needs a range of ids that bounds how much that is
+HASHED = "IN (SELECT DISTINCT sq.registration_id"
 
 
 class Column(Protocol):
@@ -167,10 +170,7 @@ class ChannelColumn:
     def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
         """Listens to one of them; negated: to none of them."""
         names = [DEFAULT_CHANNEL if text.lower() == DEFAULT_CHANNEL else text for text in map(_text, options)]
-        ids = self.scope.channel_ids(names)
-        if self.scope.heard in ids:
-            return ("false" if negated else "true"), []
-        return self._listens("AND sq.channel_id = ANY(%s::bigint[])", [ids], negated)
+        return self._one_of(self.scope.lookups.channel_ids(names), negated)
 
     def ordered(self, operator: Operator, value: Literal) -> SqlParts:
         """Channels have no order."""
@@ -178,20 +178,43 @@ class ChannelColumn:
 
     def like(self, pattern: Pattern, *, negated: bool) -> SqlParts:
         """Listens to one whose name is like the pattern; negated: to none."""
+        ids = self.scope.lookups.channels_like(_like(pattern))
+        if ids is not None:
+            return self._one_of(ids, negated)
         named = "SELECT c.id FROM devices_channel c WHERE c.application_id = %s AND c.name LIKE %s"
-        params = [self.scope.application_pk, _like(pattern)]
-        return self._listens(f"AND sq.channel_id IN ({named})", params, negated)
+        return self._listens(f"sq.channel_id IN ({named})", [self.scope.application_pk, _like(pattern)], negated)
 
     def is_null(self, *, negated: bool) -> SqlParts:
         """Listens to no channel; negated: to any."""
-        return self._listens("", [], not negated)
+        if self.scope.heard is not None:
+            return _constant(negated)
+        return self._listens("true", [], not negated)
+
+    def _one_of(self, ids: list[int], negated: bool) -> SqlParts:
+        if not ids or self.scope.heard in ids:
+            return _constant(bool(ids) is not negated)
+        devices = self.scope.lookups.listeners(ids) if self.scope.is_within_or else None
+        if devices is not None:
+            return f"r.id {'<> ALL' if negated else '= ANY'}(%s::bigint[])", [devices]
+        return self._listens("sq.channel_id = ANY(%s::bigint[])", [ids], negated)
 
     def _listens(self, to: str, params: list[Any], negated: bool) -> SqlParts:
-        listened = f"FROM devices_subscription sq WHERE sq.registration_id = r.id {to}"
+        listened, most = f"FROM devices_subscription sq WHERE {to}", ""
         if self.scope.ids is not None:
+            above, through = self.scope.ids
             listened += " AND sq.registration_id > %s AND sq.registration_id <= %s"
-            params = [*params, *self.scope.ids]
-        return ("NOT " if negated else "") + self.scope.exists(listened), params
+            params, most = [*params, above, through], f" LIMIT {through - above}"
+        if self.scope.is_within_or and self.scope.reading is not Reading.SAMPLE:
+            # EXISTS would be priced as so many single look-ups. The limit, which nothing reaches, is for the planner:
+            # IDs that might not fit into work_mem would not be hashed, but read through for every device
+            listens = f"r.id {HASHED} {listened}{most})"
+        else:
+            listens = self.scope.exists(f"{listened} AND sq.registration_id = r.id")
+        return ("NOT " if negated else "") + listens, params
+
+
+def _constant(truth: bool) -> SqlParts:
+    return ("true" if truth else "false"), []
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +307,12 @@ class UserColumn:
 
     def equal_any(self, options: Sequence[Literal], *, negated: bool) -> SqlParts:
         """As the user's column has it."""
-        return self._of_user(self.column.equal_any(options, negated=negated))
+        condition = self.column.equal_any(options, negated=negated)
+        if self.scope.is_within_or and not negated:
+            users = self.scope.lookups.users(*condition)
+            if users is not None:
+                return "r.user_id <> '' AND r.user_id = ANY(%s::text[])", [users]
+        return self._of_user(condition)
 
     def ordered(self, operator: Operator, value: Literal) -> SqlParts:
         """As the user's column has it."""
@@ -299,18 +327,28 @@ class UserColumn:
         condition = self.column.is_null(negated=True)
         if negated:
             return self._of_user(condition)
-        absent = f"NOT {self.scope.within_or().exists(_users(condition))}"
-        # nobody has the id '', so the OR only spares looking; of all registrations a join is cheaper, which OR forbids
-        return absent if self.scope.ids is None else f"r.user_id = '' OR {absent}", condition[1]
+        if self.scope.reading is Reading.ALL and not self.scope.is_within_or:
+            return f"NOT {self.scope.exists(_users(condition))}", condition[1]
+        # nobody has the id '', so the first comparison only spares looking
+        return f"r.user_id = '' OR ({self._alone(condition)}) IS NOT TRUE", condition[1]
 
     def _of_user(self, condition: SqlParts) -> SqlParts:
         """The first comparison is what the index on users of devices asks for."""
-        return f"r.user_id <> '' AND {self.scope.exists(_users(condition))}", condition[1]
+        asked = self._alone(condition) if self.scope.is_within_or else self.scope.exists(_users(condition))
+        return f"r.user_id <> '' AND ({asked})", condition[1]
+
+    def _alone(self, condition: SqlParts) -> str:
+        """Not as a join of its own: an OR allows none, and for a page the planner would read all users."""
+        return condition[0] if self.scope.reading is Reading.ALL else looked_up(_users(condition))
+
+
+_OF_DEVICE = "u.application_id = r.application_id AND u.object_id = r.user_id AND NOT u.is_disabled"
+#: joined to `r` where all registrations are read; the planner leaves it out where nothing asks for it
+JOINED_USERS = f" LEFT JOIN devices_appuser u ON {_OF_DEVICE}"
 
 
 def _users(condition: SqlParts) -> str:
-    user = "u.application_id = r.application_id AND u.object_id = r.user_id AND NOT u.is_disabled"
-    return f"FROM devices_appuser u WHERE {user} AND ({condition[0]})"  # noqa: S608
+    return f"FROM devices_appuser u WHERE {_OF_DEVICE} AND ({condition[0]})"
 
 
 _USERS_COLUMNS: dict[str, Column] = {

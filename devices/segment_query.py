@@ -10,6 +10,7 @@ serves, says false where SQL means unknown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +33,8 @@ from devices.conditions import (
     parse_condition,
 )
 from devices.errors import InvalidSegmentQuery
-from devices.segment_columns import Column, column_named
-from devices.segment_scope import NOWHERE, Scope
+from devices.segment_columns import HASHED, JOINED_USERS, Column, column_named
+from devices.segment_scope import NOWHERE, Reading, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,12 @@ class Sql:
 
     text: str
     params: tuple[Any, ...] = ()
+    joins: str = ""  #: to stand behind `devices_deviceregistration r`
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether listeners of channels are hashed. The text is all ours: values stand beside it."""
+        return HASHED in self.text
 
 
 #: what holds when the operands change places
@@ -74,7 +81,8 @@ def to_sql(query: str, scope: Scope) -> Sql:
         text, params = _Writer(scope).condition(parse_condition(query), negated=False)
     except InvalidCondition as error:
         raise InvalidSegmentQuery(f"segmentQuery, character {error.position}: {error.reason}.") from error
-    return Sql(f"({text})", tuple(params))
+    joins = JOINED_USERS if scope.reading is Reading.ALL and re.search(r"\bu\.", text) else ""
+    return Sql(f"({text})", tuple(params), joins)
 
 
 _Sql = tuple[str, list[Any]]

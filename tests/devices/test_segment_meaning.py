@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from devices.errors import InvalidSegmentQuery
 from devices.models import Application, DeviceRegistration
+from devices.segment_lookups import KeptLookups
 from devices.segment_query import check, to_sql
-from devices.segment_scope import Scope
+from devices.segment_scope import Reading, Scope
 from devices.user_models import AppUser
 from tests.devices.segment_meaning import COLUMNS, TIMES, Tree, holds, written
 from tests.factories import make_application, make_registration
@@ -136,14 +137,19 @@ def application() -> Application:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(tree=TREES, rows=st.lists(ROWS, min_size=6, max_size=6), seed=st.integers(0, 2**32), probing=st.booleans())
+@given(
+    tree=TREES,
+    rows=st.lists(ROWS, min_size=6, max_size=6),
+    seed=st.integers(0, 2**32),
+    way=st.tuples(st.sampled_from(Reading), st.sampled_from([0, 1, 1_000])),
+)
 def test_sql_means_what_the_query_says(
-    application: Application, tree: Tree, rows: list[dict[str, Any]], seed: int, probing: bool
+    application: Application, tree: Tree, rows: list[dict[str, Any]], seed: int, way: tuple[Reading, int]
 ) -> None:
     ids = list(DeviceRegistration.objects.values_list("pk", flat=True).order_by("pk"))
     query = written(tree, Random(seed))
 
-    found = _found(application, query, dict(zip(ids, rows, strict=True)), probing=probing)
+    found = _found(application, query, dict(zip(ids, rows, strict=True)), *way)
 
     meant = {pk for pk, row, held in zip(ids, rows, _HELD, strict=True) if holds(tree, _device(row, held))}
     assert found == meant, query
@@ -159,8 +165,13 @@ def _moment(milliseconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
-def _found(application: Application, query: str, rows: dict[int, dict[str, Any]], *, probing: bool) -> set[int]:
-    """Ids of the rows that match, asked of the SQL; `r` is made of them, so that nothing need be stored."""
+def _found(
+    application: Application, query: str, rows: dict[int, dict[str, Any]], reading: Reading, few: int
+) -> set[int]:
+    """Ids of the rows that match, asked of the SQL; `r` is made of them, so that nothing need be stored.
+
+    `few`: as many devices and users are named by their ids.
+    """
     columns = {
         "operatingSystemName": "os",
         "operatingSystemVersion": "os_version",
@@ -176,15 +187,13 @@ def _found(application: Application, query: str, rows: dict[int, dict[str, Any]]
         for pk, row in rows.items()
     ]
 
-    def channel_ids(names: Any) -> list[int]:
-        return list(application.channels.filter(name__in=names).values_list("pk", flat=True))
-
-    scope = Scope(application_pk=application.pk, channel_ids=channel_ids, ids=(0, max(rows)), is_each_looked_up=probing)
+    lookups = KeptLookups(application.pk, few=few)
+    scope = Scope(application_pk=application.pk, lookups=lookups, ids=(0, max(rows)), reading=reading)
     sql = to_sql(query, scope)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT r.id FROM jsonb_populate_recordset(NULL::devices_deviceregistration, %s::jsonb) r "  # noqa: S608
-            f"WHERE {sql.text}",
+            f"{sql.joins} WHERE {sql.text}",
             [json.dumps(records, default=str), *sql.params],
         )
         return {row[0] for row in cursor.fetchall()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from devices.audience import AudienceSpec
 from devices.errors import InvalidSegmentQuery
 from devices.models import Application, DeviceRegistration
 from devices.push_services import Os, PushService
+from devices.segment_lookups import KeptLookups
 from devices.segment_query import check, to_sql
 from devices.segment_scope import NOWHERE, Scope
 from devices.user_models import AppUser
@@ -40,13 +40,12 @@ def make(application: Application, device_id: str, os: str, channels: tuple[str,
 
 
 def matching(application: Application, query: str) -> set[str]:
-    def channel_ids(names: Sequence[str]) -> list[int]:
-        return list(application.channels.filter(name__in=names).values_list("pk", flat=True))
-
-    sql = to_sql(query, Scope(application_pk=application.pk, channel_ids=channel_ids))
+    scope = Scope(application_pk=application.pk, lookups=KeptLookups(application.pk))
+    sql = to_sql(query, scope)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT r.device_id FROM devices_deviceregistration r WHERE r.application_id = %s AND {sql.text}",
+            f"SELECT r.device_id FROM devices_deviceregistration r {sql.joins} "
+            f"WHERE r.application_id = %s AND {sql.text}",
             [application.pk, *sql.params],
         )
         return {row[0] for row in cursor.fetchall()}
