@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,9 +62,17 @@ def account(live_server: LiveServer, transactional_db: None) -> ApiAccount:
 
 
 @pytest.fixture
-def messaging(live_server: LiveServer, account: ApiAccount) -> Messaging:
+def client_with(live_server: LiveServer, account: ApiAccount) -> Iterator[Callable[..., Messaging]]:
+    """Makes clients with these keys. They are closed: a connection kept to the server keeps one to the database."""
+    application_id = str(account.application.application_id)
+    with ExitStack() as clients:
+        yield lambda key, **token: clients.enter_context(Messaging(live_server.url, application_id, key, **token))
+
+
+@pytest.fixture
+def messaging(client_with: Callable[..., Messaging], account: ApiAccount) -> Messaging:
     """The client with the key that may do everything."""
-    return Messaging(live_server.url, str(account.application.application_id), account.key)
+    return client_with(account.key)
 
 
 def published() -> Message:
@@ -174,12 +182,10 @@ def test_a_template_is_pushed_with_its_values(messaging: Messaging, account: Api
     assert list(messaging.get_push_templates("android")) == ["welcome"]
 
 
-def test_errors_are_types_with_the_servers_code(live_server: LiveServer, account: ApiAccount) -> None:
-    application_id = str(account.application.application_id)
-    messaging = Messaging(live_server.url, application_id, account.key)
-    of_an_app = Messaging(live_server.url, application_id, account.client_key)
-    stranger = Messaging(live_server.url, application_id, "WRONG")
-    past, soon = datetime(2001, 1, 1, tzinfo=UTC), datetime.now(UTC) + SOON
+def test_errors_are_types_with_the_servers_code(
+    messaging: Messaging, client_with: Callable[..., Messaging], account: ApiAccount
+) -> None:
+    past = datetime(2001, 1, 1, tzinfo=UTC)
 
     with pytest.raises(client.InvalidPublishAt):
         messaging.publish("x", delivery_options=DeliveryOptions(publish_at=past))
@@ -190,13 +196,13 @@ def test_errors_are_types_with_the_servers_code(live_server: LiveServer, account
     with pytest.raises(client.PropertyTooLong):
         messaging.register_device("tok", "d" * 256, "ANDROID")
     with pytest.raises(client.PublishForbidden):
-        of_an_app.publish("x")
+        client_with(account.client_key).publish("x")
     with pytest.raises(client.WrongApplicationInfo) as refused:
-        stranger.publish("x")
+        client_with("WRONG").publish("x")
     with pytest.raises(client.UnknownPushTemplate):
         messaging.push_with_template("nowhere")
     with pytest.raises(client.DeadUserToken):
-        Messaging(live_server.url, application_id, account.key, user_token="gone").publish("x")
+        client_with(account.key, user_token="gone").publish("x")
     with pytest.raises(ClarionError) as other:
         messaging.publish("x", "push")
 
