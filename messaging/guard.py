@@ -13,6 +13,9 @@ from dataclasses import dataclass
 ENOUGH_ANSWERS = 200
 #: share of doubtful refusals above which we are at fault
 TOO_MANY = 0.2
+#: answers that are remembered; older ones count for half, a quarter, and so on. An environment that goes wrong after a
+#: million good answers costs some 300 registrations, not 250,000, and a cluster of stale tokens stops nobody
+_REMEMBERED = 2_000
 #: requests in a row without an answer: the push service is down, its devices wait without holding up anybody else's
 SILENT = 10
 #: answers before a single doubtful refusal is believed
@@ -21,23 +24,28 @@ _FEW_ANSWERS = 20
 
 @dataclass(slots=True)
 class DropGuard:
-    """Counts the answers of one lane in one process."""
+    """Counts the latest answers of one lane in one process."""
 
     answers: int = 0
     suspects: int = 0
+    suspicion: str = ""  #: the reason of the latest doubtful refusal
     unanswered: int = 0  #: in a row
     has_accepted: bool = False  #: since it was last noted, as the next one
     last_failure: str = ""
 
-    def count(self, *, suspect: bool, unanswered: bool = False) -> None:
+    def count(self, *, suspect: bool, unanswered: bool = False, reason: str = "") -> None:
         """Take note of one answer, or of its lack."""
+        if self.answers == _REMEMBERED:
+            self.answers, self.suspects = self.answers // 2, self.suspects // 2
         self.answers += 1
         self.unanswered = self.unanswered + 1 if unanswered else 0
-        self.suspects += suspect
+        if suspect:
+            self.suspects += 1
+            self.suspicion = reason
 
     @property
     def share(self) -> float:
-        """Doubtful refusals per answer."""
+        """Doubtful refusals per answer, of the latest ones."""
         return self.suspects / self.answers if self.answers else 0.0
 
     @property

@@ -66,7 +66,7 @@ class LaneWatch:
         """Settle one answer with its run, and draw the conclusions for everybody in the lane."""
         run, guard = sent.run, sent.run.guard
         is_unanswered = outcome.kind is OutcomeKind.IN_DOUBT
-        guard.count(suspect=outcome.is_suspicious, unanswered=is_unanswered)
+        guard.count(suspect=outcome.is_suspicious, unanswered=is_unanswered, reason=outcome.reason)
         if not is_unanswered:
             self._window.heard(run.provider)
         if outcome.kind is OutcomeKind.ACCEPTED:
@@ -84,7 +84,7 @@ class LaneWatch:
             if outcome.whole_lane or guard.is_silent:
                 self._throttle(run, sent.target, outcome)
         if guard.has_tripped and self._guards.get(run.provider) is guard:
-            self._trip(run, outcome)
+            self._trip(run)
 
     def heed_closed_lanes(self) -> None:
         """Stop the runs whose lane somebody else has closed: another worker, or a person in the console."""
@@ -153,13 +153,16 @@ class LaneWatch:
         if not origin:
             self._halt(run.provider)
 
-    def _trip(self, run: BatchRun, outcome: PushOutcome) -> None:
+    def _trip(self, run: BatchRun) -> None:
         self.note_answers(at_once=True)
         del self._guards[run.provider]  # whoever opens the lane again begins a new count
+        service, guard = run.batch.push_service.label, run.guard
+        logger.warning("lane paused: %s %s, %.0f%% of the answers", service, guard.suspicion, 100 * guard.share)
         self._stop_lane(
             run,
-            f"{run.guard.share:.0%} of the answers were {outcome.reason}: no device was deactivated. "
-            "Check the environment (sandbox or production), the topic and the account.",
+            f"{guard.share:.0%} of the latest answers were refusals like {guard.suspicion}: so many are not "
+            "the fault of devices, and none is deactivated for it. Check the environment (sandbox or production), "
+            "the topic and the account.",
             pause=True,
         )
 

@@ -165,6 +165,16 @@ def test_tokens_of_the_wrong_environment_pause_the_lane_and_deactivate_nobody(st
     assert ledger_of(fresh(occurrence)).pending >= 600
 
 
+def test_a_lane_paused_for_many_doubtful_refusals_names_them(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.devices(160, "IOS", "bad")
+    stage.devices(40, "IOS")
+
+    stage.send("IOS")
+
+    assert "like BadDeviceToken:" in Lane.objects.get(push_service="apns").paused_because
+    assert "lane paused: APNs BadDeviceToken, 80% of the answers" in caplog.text
+
+
 def test_a_campaign_whose_last_answer_pauses_the_lane_is_closed(stage: Stage) -> None:
     stage.devices(200, "IOS", "bad")
 

@@ -24,13 +24,34 @@ def counted(answers: int, suspects: int) -> DropGuard:
         (199, 199, False, False),
         (200, 40, True, False),
         (200, 41, False, True),
-        (10_000, 2_001, False, True),
+        (1_000, 201, False, True),
     ],
 )
 def test_the_share_of_doubtful_refusals_decides(answers: int, suspects: int, may_drop: bool, has_tripped: bool) -> None:
     guard = counted(answers, suspects)
 
     assert (guard.may_drop, guard.has_tripped) == (may_drop, has_tripped)
+
+
+def test_a_lane_that_goes_wrong_after_a_million_good_answers_is_stopped_as_soon() -> None:
+    guard = counted(1_000_000, 0)
+
+    dropped = 0
+    while not guard.has_tripped:
+        guard.count(suspect=True)
+        dropped += guard.may_drop
+
+    assert dropped <= 400
+
+
+def test_a_cluster_of_stale_tokens_in_a_lane_that_works_stops_nobody() -> None:
+    guard = counted(1_000, 0)
+
+    for _ in range(200):
+        guard.count(suspect=True)
+
+    assert guard.may_drop
+    assert not guard.has_tripped
 
 
 def test_a_push_service_is_silent_after_requests_in_a_row_without_an_answer() -> None:
