@@ -42,7 +42,7 @@ _EXPIRE_AT_ONCE = 1_000
 #: two new devices with one token need two rounds; this many means something else is wrong
 _MOST_ROUNDS = 5
 
-#: A function of migration 0009: upsert and subscribe in one commit. Gives NULL, and changes nothing, where the device
+#: A function of migration 0011: upsert and subscribe in one commit. Gives NULL, and changes nothing, where the device
 #: is known with another token (or was gone) and that is not allowed.
 _REGISTER = """
     SELECT devices_register(
