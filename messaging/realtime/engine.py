@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from devices.errors import ApiError
+from devices.errors import ApiError, NotFound
 from messaging.realtime import packets
 from messaging.realtime.connection import MAX_RECEIVED, MAX_RECEIVED_OF_STRANGERS, Connection
 from messaging.realtime.exchange import JSON, Request
@@ -59,7 +59,7 @@ class Engine:
         if request.path == "/health" and request.method in ("GET", "HEAD"):
             connection.answer(200, msgspec.json.encode({"sessions": len(self.sessions)}), JSON)
         else:
-            connection.answer(404, b'{"code":5904,"message":"There is nothing at this address."}', JSON)
+            connection.refuse(NotFound())
 
     def _open(self, connection: Connection, request: Request) -> None:
         over_websocket = request.query["transport"] == "websocket"

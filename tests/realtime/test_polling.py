@@ -222,12 +222,14 @@ def test_an_application_written_at_length_is_refused(live: Live) -> None:
     assert client.poll().startswith("44/")
 
 
-def test_a_path_without_eio_is_not_found(live: Live) -> None:
+def test_a_path_without_eio_is_not_found_in_the_words_of_rest(live: Live) -> None:
     url = f"{live.stack.socket_url}/{live.application_id}/"
 
     with pytest.raises(urllib.error.HTTPError, match="404") as answer:
         urllib.request.urlopen(url, timeout=10)
-    answer.value.close()
+
+    with answer.value as refusal:
+        assert json.load(refusal) == {"code": 5904, "message": "There is nothing at this address.", "errorData": {}}
 
 
 def test_a_websocket_ping_is_answered(live: Live) -> None:
