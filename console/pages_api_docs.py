@@ -30,6 +30,9 @@ CLIENT_CALLS = {
     "pushWithTemplate": 'messaging.push_with_template("welcome", {"name": "Kim"})',
     "getPushTemplates": 'messaging.get_push_templates("ANDROID")',
 }
+_JSON = {"Content-Type": "application/json"}
+#: header fields without which a call is refused
+_HEADERS: dict[str, Mapping[str, str]] = {"logOut": {"user-token": "USER-TOKEN"}}
 _LIMITS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "above {}",
@@ -196,35 +199,34 @@ def _samples(method: str, path: str, operation: Json) -> list[SampleView]:
     examples = _content(operation.get("requestBody", {})).get("examples", {})
     body = next(iter(examples.values()))["value"] if examples else None
     client = CLIENT_CALLS.get(operation["operationId"])
+    headers = {**({} if body is None else _JSON), **_HEADERS.get(operation["operationId"], {})}
     return [
-        SampleView("curl", _curl(method, path, body)),
-        SampleView("JavaScript", _javascript(method, path, body)),
-        SampleView("Python", client or _python(method, path, body)),
+        SampleView("curl", _curl(method, path, headers, body)),
+        SampleView("JavaScript", _javascript(method, path, headers, body)),
+        SampleView("Python", client or _python(method, path, headers, body)),
     ]
 
 
-def _curl(method: str, path: str, body: object) -> str:
-    command = f'curl -X {method} "$API{path}"'
-    if body is None:
-        return command
-    return f"{command} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body, indent=2))}"
+def _curl(method: str, path: str, headers: Mapping[str, str], body: object) -> str:
+    command = "".join((f'curl -X {method} "$API{path}"', *(f" -H '{name}: {headers[name]}'" for name in headers)))
+    return command if body is None else f"{command} -d {shlex.quote(json.dumps(body, indent=2))}"
 
 
-def _javascript(method: str, path: str, body: object) -> str:
+def _javascript(method: str, path: str, headers: Mapping[str, str], body: object) -> str:
     options = [f"method: '{method}'"]
+    if headers:
+        options.append(f"headers: {dict(headers)}")
     if body is not None:
-        text = json.dumps(body, indent=2).replace("\n", "\n  ")
-        options += ["headers: {'Content-Type': 'application/json'}", f"body: JSON.stringify({text})"]
+        options.append("body: JSON.stringify({})".format(json.dumps(body, indent=2).replace("\n", "\n  ")))
     lines = ",\n  ".join(options)
     return f"const response = await fetch(`${{API}}{path}`, {{\n  {lines},\n}});\nconst answer = await response.json();"
 
 
-def _python(method: str, path: str, body: object) -> str:
+def _python(method: str, path: str, headers: Mapping[str, str], body: object) -> str:
     arguments = [f'f"{{API}}{path}"', f'method="{method}"']
     if body is not None:
-        arguments += [
-            f"data=json.dumps({pformat(body, sort_dicts=False)}).encode()",
-            'headers={"Content-Type": "application/json"}',
-        ]
+        arguments.append(f"data=json.dumps({pformat(body, sort_dicts=False)}).encode()")
+    if headers:
+        arguments.append(f"headers={json.dumps(headers)}")
     lines = ",\n    ".join(arguments)
     return f"request = urllib.request.Request(\n    {lines},\n)\nanswer = json.load(urllib.request.urlopen(request))"

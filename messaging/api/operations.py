@@ -153,7 +153,8 @@ _DELETE_CHANNEL = Operation(
     operation_id="deleteChannel",
     tag="Messages",
     summary="Delete a channel",
-    parameters=_CHANNEL,
+    description="The default channel cannot be deleted.",
+    parameters={"channel": (RESERVED, {**CHANNEL, "examples": ["news"]})},
     errors=(general.UnknownChannel, general.InvalidChannelName, errors.PublishForbidden),
 )
 _PUSH = Operation(
@@ -303,7 +304,6 @@ _EMAIL = Operation(
     summary="Not supported: always refused",
     never_succeeds=True,
     errors=(errors.NotSupported,),
-    takes_user_token=False,
 )
 _EMAIL_TEMPLATE = Operation(
     method="post",
@@ -314,7 +314,6 @@ _EMAIL_TEMPLATE = Operation(
     bodies=(EmailTemplateBody,),
     never_succeeds=True,
     errors=(errors.UnknownEmailTemplate,),
-    takes_user_token=False,
 )
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -131,20 +132,20 @@ def test_every_operation_has_an_id_of_its_own(document: Any) -> None:
 
 def test_the_page_shows_every_call_in_three_languages(document: Any, client: Client) -> None:
     response = client.get("/api/docs")
-    html = response.content.decode()
+    page = response.content.decode()
 
     calls = [operation for path in document["paths"].values() for operation in path.values()]
-    assert html.count("<summary>curl</summary>") == html.count("<summary>Python</summary>") == len(calls)
-    assert html.count("<summary>JavaScript</summary>") == len(calls)
-    assert all(operation["summary"] in html for operation in calls)
-    assert all(code in html for code in ("5003", "5007", "5030", "8000"))
+    assert page.count("<summary>curl</summary>") == page.count("<summary>Python</summary>") == len(calls)
+    assert page.count("<summary>JavaScript</summary>") == len(calls)
+    assert all(operation["summary"] in page for operation in calls)
+    assert all(code in page for code in ("5003", "5007", "5030", "8000"))
 
 
 def test_the_page_shows_code_as_code(client: Client, db: None) -> None:
-    html = client.get("/api/docs").content.decode()
+    page = client.get("/api/docs").content.decode()
 
-    assert "<code>android-*</code>" in html
-    assert "`android" not in html
+    assert "<code>android-*</code>" in page
+    assert "`android" not in page
 
 
 def test_the_page_needs_no_other_host(client: Client, db: None) -> None:
@@ -163,3 +164,41 @@ def test_calls_shown_for_the_python_client_exist(call: str) -> None:
     assert isinstance(compiled.value, ast.Call)
     assert isinstance(compiled.value.func, ast.Attribute)
     assert callable(getattr(Messaging, compiled.value.func.attr))
+
+
+def _shown_code(page: str, label: str) -> list[str]:
+    """The text of the page's blocks with such labels."""
+    return [html.unescape(text) for text in re.findall(rf'aria-label="{label}">(.*?)</pre>', page, re.DOTALL)]
+
+
+def test_the_python_of_the_page_has_every_name_it_uses(client: Client, db: None) -> None:
+    page = client.get("/api/docs").content.decode()
+    (first,) = _shown_code(page, "The Python client")
+    calls = _shown_code(page, '[^"]*, Python')
+
+    known = _names(first, ast.Store) | {
+        name.name.partition(".")[0]
+        for line in ast.walk(ast.parse(first))
+        if isinstance(line, ast.Import | ast.ImportFrom)
+        for name in line.names
+    }
+    for call in calls:
+        assert _names(call, ast.Load) <= known | _names(call, ast.Store)
+
+
+def _names(code: str, use: type[ast.expr_context]) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name) and isinstance(node.ctx, use)}
+
+
+def test_what_is_shown_of_deleting_a_channel_would_be_done(client: Client, db: None) -> None:
+    page = client.get("/api/docs").content.decode()
+
+    assert "/messaging/channels/news" in page
+    assert "/messaging/channels/default" not in page
+
+
+def test_logging_out_is_shown_with_the_token_it_takes(client: Client, db: None) -> None:
+    shown = _shown_code(client.get("/api/docs").content.decode(), 'Log out, [^"]*')
+
+    assert len(shown) == 3
+    assert all("user-token" in call for call in shown)
