@@ -179,5 +179,7 @@ def _repeat_every(seconds: float | None) -> timedelta | None:
     if seconds is None:
         return None
     if seconds % 1 or not 1 <= seconds <= MAX_REPEAT_EVERY_S:
-        raise InvalidRepeatEvery(field="repeatEvery")
+        raise InvalidRepeatEvery(
+            f"repeatEvery must be a whole number of seconds, 1 to {MAX_REPEAT_EVERY_S:,}.", field="repeatEvery"
+        )
     return timedelta(seconds=seconds)

@@ -189,6 +189,13 @@ def test_repeat_every_must_be_whole_seconds(api: Api, seconds: object) -> None:
     assert api.post(PATH, {"message": "h", "repeatEvery": seconds})[1]["code"] == 5920
 
 
+def test_repeat_every_beyond_ten_years_is_told_the_limit(api: Api) -> None:
+    answer = api.post(PATH, {"message": "h", "repeatEvery": 315_360_001})[1]
+
+    assert answer["code"] == 5920
+    assert answer["message"] == "repeatEvery must be a whole number of seconds, 1 to 315,360,000."
+
+
 @pytest.mark.parametrize(
     "body",
     [
