@@ -45,9 +45,7 @@ _FCM_TOKEN = "clarion-credential-check"  # noqa: S105  # of no device
 #: 32 bytes that Apple gives no device; the simulators read the end as a token they do not know
 _APNS_TOKEN = "0" * 56 + "fa04ff00"
 #: the token was refused, hence the credential was not: it is looked at first
-_TOKEN_REFUSED = frozenset(
-    {OutcomeKind.ACCEPTED, OutcomeKind.GONE, OutcomeKind.SUSPECT, OutcomeKind.FAIL_DEVICE, OutcomeKind.FAIL_MESSAGE}
-)
+_TOKEN_REFUSED = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.GONE, OutcomeKind.SUSPECT, OutcomeKind.FAIL_MESSAGE})
 _CREDENTIAL_REFUSED = frozenset({OutcomeKind.REAUTH, OutcomeKind.PAUSE})
 
 _NEVER_EXPIRES: dict[PushService, str] = {

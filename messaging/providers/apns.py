@@ -54,7 +54,8 @@ _TOKEN = re.compile(r"[0-9A-Fa-f]{8,512}")
 
 _PAUSE = Verdict(OutcomeKind.PAUSE)
 _FAIL_MESSAGE = Verdict(OutcomeKind.FAIL_MESSAGE)
-_FAIL_DEVICE = Verdict(OutcomeKind.FAIL_DEVICE)
+#: What nobody documented, such as a redirect, is an answer of something in between as likely as the device's fault.
+_STRANGE = Verdict(OutcomeKind.FAIL_DEVICE, is_suspicious=True)
 _AT_ONCE = Verdict(OutcomeKind.RETRY, 0.0)
 #: Sandbox tokens sent to production and a wrong topic answer like this for every device.
 _REFUSED_TOKEN = Verdict(OutcomeKind.SUSPECT, is_suspicious=True)
@@ -247,7 +248,7 @@ def parse_answer(answer: HttpAnswer) -> PushOutcome:
 
 
 def _by_status(status: int) -> Verdict:
-    return _BY_STATUS.get(status) or (_LATER if status >= 500 else _FAIL_DEVICE)
+    return _BY_STATUS.get(status) or (_LATER if status >= 500 else _STRANGE)
 
 
 def _gone_since(parsed: dict[str, Any]) -> datetime | None:

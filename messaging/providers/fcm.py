@@ -63,7 +63,8 @@ _PRIORITIES = {
 _PAUSE = Verdict(OutcomeKind.PAUSE)
 _REAUTH = Verdict(OutcomeKind.REAUTH)
 _FAIL_MESSAGE = Verdict(OutcomeKind.FAIL_MESSAGE)
-_FAIL_DEVICE = Verdict(OutcomeKind.FAIL_DEVICE)
+#: What nobody documented, such as a redirect, is an answer of something in between as likely as the device's fault.
+_STRANGE = Verdict(OutcomeKind.FAIL_DEVICE, is_suspicious=True)
 _RETRY = Verdict(OutcomeKind.RETRY, 10.0, at_least_s=10.0)
 _THROTTLED = Verdict(OutcomeKind.RETRY, 60.0, whole_lane=True)
 _REFUSED_TOKEN = Verdict(OutcomeKind.SUSPECT, is_suspicious=True)
@@ -277,7 +278,7 @@ def _judge_error(answer: HttpAnswer, error: Mapping[str, Any]) -> PushOutcome:
 
 
 def _by_status(status: int) -> Verdict:
-    return _BY_STATUS.get(status) or (_RETRY if status >= 500 else _FAIL_DEVICE)
+    return _BY_STATUS.get(status) or (_RETRY if status >= 500 else _STRANGE)
 
 
 def _violations(detail: Mapping[str, Any]) -> list[dict[str, Any]]:

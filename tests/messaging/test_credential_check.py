@@ -93,8 +93,9 @@ def test_a_revoked_credential_is_refused(stage: Stage, service: PushService) -> 
 
 
 @pytest.mark.parametrize("service", [PushService.FCM, PushService.APNS])
-def test_an_ill_push_service_says_nothing_about_the_credential(stage: Stage, service: PushService) -> None:
-    stage.simulators.set_mode(service.value, "503")
+@pytest.mark.parametrize("mode", ["503", "302"])
+def test_an_ill_push_service_says_nothing_about_the_credential(stage: Stage, mode: str, service: PushService) -> None:
+    stage.simulators.set_mode(service.value, mode)
 
     result = check_credential(credential(stage, service))
 

@@ -175,6 +175,21 @@ def test_a_lane_paused_for_many_doubtful_refusals_names_them(stage: Stage, caplo
     assert "lane paused: APNs BadDeviceToken, 80% of the answers" in caplog.text
 
 
+@pytest.mark.parametrize(("os_name", "service"), [("ANDROID", "fcm"), ("IOS", "apns")])
+def test_a_proxy_that_sends_everything_elsewhere_costs_no_whole_campaign(
+    stage: Stage, os_name: str, service: str
+) -> None:
+    stage.devices(1_000, os_name)
+    stage.simulators.set_mode(service, "302")
+
+    occurrence = stage.start(os_name)
+    Drain().run()
+
+    lane = Lane.objects.get(push_service=service)
+    assert (lane.state, lane.last_failure) == (LaneState.PAUSED, "HTTP 302")
+    assert ledger_of(fresh(occurrence)).pending >= 600
+
+
 def test_a_campaign_whose_last_answer_pauses_the_lane_is_closed(stage: Stage) -> None:
     stage.devices(200, "IOS", "bad")
 
