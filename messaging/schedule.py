@@ -16,6 +16,8 @@ from cronsim import CronSim, CronSimError
 
 #: missed firings that are recorded one by one; of more, the newest so many
 MOST_RECORDED = 10_000
+_CRON_FIELDS = 5
+_NO_SCHEDULE = "{!r} is no schedule: five fields, minute hour day month weekday."
 
 
 class InvalidWallClock(ValueError):
@@ -70,6 +72,8 @@ class Series:
 
 def check_wall_clock(cron: str, zone: str) -> None:
     """Raises InvalidWallClock."""
+    if len(cron.split()) != _CRON_FIELDS:  # cronsim reads a sixth as seconds
+        raise InvalidWallClock(_NO_SCHEDULE.format(cron))
     try:
         next(_wall_clock(cron, zone, datetime.now(UTC)))
     except StopIteration as error:
@@ -97,7 +101,7 @@ def _wall_clock(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     try:
         times = CronSim(cron, after.astimezone(ZoneInfo(zone)))
     except CronSimError as error:
-        raise InvalidWallClock(f"{cron!r} is no schedule: five fields, minute hour day month weekday.") from error
+        raise InvalidWallClock(_NO_SCHEDULE.format(cron)) from error
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise InvalidWallClock(f"{zone!r} is no time zone.") from error
     return (moment.astimezone(UTC) for moment in times)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from messaging.schedule import Firing, Series, upcoming
+import pytest
+
+from messaging.schedule import Firing, InvalidWallClock, Series, check_wall_clock, upcoming
 
 FIRST = datetime(2030, 1, 1, tzinfo=UTC)
 EVERY = timedelta(seconds=10)
@@ -46,3 +48,14 @@ def test_a_daily_time_keeps_its_hour_when_the_clocks_change() -> None:
     series = Series(first=before, cron="0 9 * * *", zone="Europe/Berlin")
 
     assert upcoming(series, 2) == [before, datetime(2030, 3, 31, 7, 0, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("cron", ["* * * * * *", "0 9 * * * * 2027", "0 9 * *", "60 * * * *", "0 0 31 4 *", ""])
+def test_what_is_no_cron_expression_of_five_fields_that_ever_comes_is_refused(cron: str) -> None:
+    with pytest.raises(InvalidWallClock, match="five fields"):
+        check_wall_clock(cron, "Europe/Berlin")
+
+
+@pytest.mark.parametrize("cron", ["0 9 * * 1-5", "*/7 * * * *", "0 0 L * *", "0 0 * * FRI#3"])
+def test_what_cron_understands_is_taken(cron: str) -> None:
+    check_wall_clock(cron, "Europe/Berlin")
