@@ -17,28 +17,33 @@ from messaging.api.idempotent import Asked, published
 from messaging.api.publishers import publisher_of
 from messaging.api.template_requests import parse_os, parse_template_values
 from messaging.errors import UnknownPushTemplate
+from messaging.models import Message
 from messaging.push_templates import device_forms, request_from_template, template_named
+from messaging.template_models import PushTemplate
 
 _MAX_BODY_BYTES = 256 * KIB
 
 
 def push(caller: Caller, request: HttpRequest, name: str) -> object:
     """POST push/<template>."""
+    found: PushTemplate | UnknownPushTemplate
     try:
-        template = template_named(caller.application, name)
-    except UnknownPushTemplate:
-        publisher_of(caller, request, "")  # who may not publish learns nothing of names
-        raise
-    publisher = publisher_of(caller, request, template.channel_name)
+        found = template_named(caller.application, name)
+    except UnknownPushTemplate as error:
+        found = error
+    # who may not publish learns nothing of names
+    publisher = publisher_of(caller, request, found.channel_name if isinstance(found, PushTemplate) else "")
     body = read_json_object(request, max_bytes=_MAX_BODY_BYTES)
-    push_request = request_from_template(template, parse_template_values(body))
-    return published(
-        caller,
-        request,
-        Asked(f"template/{name}", body),
-        lambda: publishing.publish(application=caller.application, request=push_request, publisher=publisher),
-        responses.push_result,
-    )
+    values = parse_template_values(body)
+
+    def publish() -> Message:
+        """Not asked of a repetition: it is told of its push even when the template has changed, or is gone."""
+        if isinstance(found, UnknownPushTemplate):
+            raise found
+        wanted = request_from_template(found, values)
+        return publishing.publish(application=caller.application, request=wanted, publisher=publisher)
+
+    return published(caller, request, Asked(f"template/{name}", body), publish, responses.push_result)
 
 
 def templates(caller: Caller, request: HttpRequest, os_name: str = Os.IOS.value) -> dict[str, dict[str, Any]]:

@@ -103,6 +103,18 @@ def test_pushes_from_templates_take_the_key_too(api: Api) -> None:
     assert api.post("/messaging/welcome", {}, **KEY)[0] == 422
 
 
+@pytest.mark.parametrize("change", ["deleted", "edited"])
+def test_a_push_from_a_template_is_replayed_whatever_became_of_the_template(api: Api, change: str) -> None:
+    templates = PushTemplate.objects.filter(application=api.account.application)
+    templates.create(application=api.account.application, name="welcome", message="Hello")
+    first = api.post("/messaging/push/welcome", {}, **KEY)
+
+    templates.delete() if change == "deleted" else templates.update(segment_query="plan = '{plan}'")
+
+    assert api.post("/messaging/push/welcome", {}, **KEY) == first
+    assert api.post("/messaging/push/welcome", {})[0] == 400
+
+
 @pytest.mark.django_db(transaction=True)
 def test_call_during_the_first_one_is_answered_409() -> None:
     application = make_application()
