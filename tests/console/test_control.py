@@ -71,6 +71,23 @@ def test_stopping_one_firing_leaves_the_series(page: Client, application: Applic
     assert (occurrence.state, message.status) == (OccurrenceState.CANCELLED, MessageStatus.SCHEDULED)
 
 
+def test_one_firing_that_is_still_to_come_can_be_left_out(page: Client, application: Application) -> None:
+    message = make_message(application, repeat_every=timedelta(hours=1))
+    coming = make_occurrence(message, due_at=database.now() + timedelta(hours=1))
+
+    assert b"Leave out this firing" in page.get(page_of(message)).content
+    asked = page.get(page_of(message, "confirm-stop/"))
+    assert b"No device gets it" in asked.content
+    assert b"The series goes on" in asked.content
+    page.post(page_of(message, "stop/"), {"n": 1, "retry": 0})
+
+    coming.refresh_from_db()
+    message.refresh_from_db()
+    following = message.occurrences.get(n=2)
+    assert (coming.state, following.state) == (OccurrenceState.CANCELLED, OccurrenceState.SCHEDULED)
+    assert (following.due_at, message.status) == (coming.due_at + timedelta(hours=1), MessageStatus.SCHEDULED)
+
+
 def test_failed_devices_are_retried_as_a_firing_of_their_own(page: Client, application: Application) -> None:
     message = make_message(application, status=MessageStatus.PUBLISHED)
     occurrence = make_done(message)
