@@ -5,11 +5,14 @@ Django's own cursors write the values into the statement, which PostgreSQL then 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+
+_of_thread = threading.local()
 
 
 def fetch_all(statement: str | bytes, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -17,7 +20,16 @@ def fetch_all(statement: str | bytes, values: Mapping[str, Any]) -> list[tuple[A
 
     Outside a transaction it is committed with the last of them.
     """
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(statement, values, prepare=True).fetchall()
+    database = connections[DEFAULT_DB_ALIAS]  # looked up once: `django.db.connection` does it at every dot
+    database.close_if_health_check_failed()
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        return _cursor(database.connection).execute(statement, values, prepare=True).fetchall()
+
+
+def _cursor(connection: psycopg.Connection) -> psycopg.Cursor:
+    """One for as long as the thread has its connection: a new one knows no type yet, which takes 15 of 37 us."""
+    cursor: psycopg.Cursor | None = getattr(_of_thread, "cursor", None)
+    if cursor is None or cursor.connection is not connection:
+        cursor = _of_thread.cursor = psycopg.Cursor(connection)
+    return cursor
