@@ -115,6 +115,7 @@ class HttpTransport:
         exchange = Exchange(request, time.monotonic())
         if not self._open:
             self._expire_at = exchange.started + self._rules.deadline_s
+            self._forget_late_dials(exchange.started)
         self._open[exchange] = origin
         origin.waiting.append(exchange)
 
@@ -159,6 +160,14 @@ class HttpTransport:
                 connection.lose("other hosts were more in demand")
                 self._settle(origin, connection)
             del self._origins[origin.name]
+
+    def _forget_late_dials(self, now: float) -> None:
+        """Nobody polled while nothing was on its way: that a dial took too long then says nothing about the host."""
+        for origin in self._origins.values():
+            if origin.dial is not None and now >= origin.ready_by:
+                self._unwatch(origin.dial.fd)
+                origin.dial.close()
+                origin.dial, origin.ready_by = None, inf
 
     # sending
 

@@ -187,6 +187,7 @@ class H2Server:
     window: int = 65_535  #: bytes of a request's body that a client may send unasked
     is_hasty: bool = False  #: behave as soon as the headers are in, as nginx does where the body decides nothing
     protocols: tuple[str, ...] = ("h2",)  #: offered by ALPN
+    handshake_s: float = 60.0  #: a client that takes longer is sent away
     requests: list[Request] = field(default_factory=list)
     opened: list[Connection] = field(default_factory=list)  #: every one there was
     connections: int = 0
@@ -205,7 +206,9 @@ class H2Server:
             context.set_alpn_protocols(self.protocols)
         self._loop = asyncio.new_event_loop()
         self._listener = self._loop.run_until_complete(
-            self._loop.create_server(lambda: Connection(self), "127.0.0.1", 0, ssl=context)
+            self._loop.create_server(
+                lambda: Connection(self), "127.0.0.1", 0, ssl=context, ssl_handshake_timeout=self.handshake_s
+            )
         )
         self.port = self._listener.sockets[0].getsockname()[1]
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -240,8 +243,8 @@ class H2Server:
 
     async def _shut_down(self) -> None:
         self._listener.close()
-        for request in self.requests:
-            request.connection.transport.abort()
+        for connection in self.opened:
+            connection.transport.abort()
         await asyncio.sleep(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,9 +10,10 @@ import pytest
 
 from messaging.providers.base import HttpRequest, TransportFailure
 from messaging.providers.http_transport import HttpTransport
-from messaging.providers.transport_rules import BODY_LIMIT, HTTP1_CONNECTIONS, TransportRules
+from messaging.providers.transport_rules import BODY_LIMIT, HTTP1_CONNECTIONS, HTTP1_IDLE_S, TransportRules
 from tests.messaging.h1_server import H1Server
 from tests.messaging.h2_server import Certificate
+from tests.messaging.stage import wait_until
 from tests.messaging.transport_parts import HEADERS, OpenTransport, paths, post, wait
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -160,3 +162,16 @@ def test_a_connection_closed_while_idle_is_opened_anew(http1_server: H1Server, t
 
     assert http1_server.connections == 10
     assert len(http1_server.requests) == 10
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    certificate: Certificate, transport: HttpTransport
+) -> None:
+    with H1Server(certificate) as server:
+        post(transport, server.url, "/first")
+        idle_until = time.monotonic() + HTTP1_IDLE_S
+        wait_until(lambda: time.monotonic() > idle_until, HTTP1_IDLE_S + 1, "the connection to be old")
+        answer = post(transport, server.url, "/second")[0]
+
+    assert answer.status == 200
+    assert server.connections == 2

@@ -17,6 +17,7 @@ from messaging.providers.base import HttpRequest, TransportFailure
 from messaging.providers.http_transport import MAX_ORIGINS, HttpTransport
 from messaging.providers.transport_rules import TransportRules
 from tests.messaging.h2_server import Certificate, H2Server, Request, answer_200
+from tests.messaging.stage import wait_until
 from tests.messaging.transport_parts import HEADERS, OpenTransport, paths, post, wait
 
 
@@ -372,3 +373,21 @@ def test_hosts_that_are_idle_are_forgotten_when_others_come(
 
     assert left.wait(5)
     assert post(transport, server.url, "/again")[0].status == 200
+
+
+def test_a_dial_that_nobody_looked_after_fails_no_later_request(
+    certificate: Certificate, rules: TransportRules, open_transport: OpenTransport
+) -> None:
+    server = H2Server(certificate, handshake_s=1.0).start()
+    for _ in range(3):
+        transport = open_transport(replace(rules, max_connections=2, streams_per_connection=1, deadline_s=1.0))
+        # The second request asks for a second connection, and is answered on the first before that is there.
+        post(transport, server.url, *paths(2))
+        late = time.monotonic() + 1.2
+        wait_until(lambda late=late: time.monotonic() > late, 3, "the dial to be late and the server to leave it")
+        in_servers_thread(
+            server, lambda: [known.hang_up() for known in server.opened if not known.transport.is_closing()]
+        )
+
+        assert post(transport, server.url, "/after")[0].status == 200
+    server.stop()
