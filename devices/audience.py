@@ -23,6 +23,8 @@ from devices.segment_scope import Reading, Scope
 #: registration ids looked at first in a step of a segment; twice as many then, as long as few are found in no time
 SEGMENT_RANGE = 10_000
 _SEGMENT_STEP_S = 0.02
+#: a segment is narrow that has fewer in its first range
+_FEW_OF_RANGE = 10
 #: no range is wider: so many listeners are hashed with the 4 MB of work_mem that PostgreSQL has by default (32 B each)
 _WIDEST_RANGE = 125_000
 #: ids counted in one statement where listeners of channels are hashed, and the work_mem for it
@@ -124,14 +126,14 @@ def _counted(spec: AudienceSpec) -> Iterator[list[AudienceCount]]:
     scope = _scope(spec, Reading.ALL)
     narrowing = _narrowing(spec, scope)
     if not narrowing.is_hashed:
-        yield _counts(*_by_system(_registrations(spec, narrowing)))
+        yield _counts(*_by_system(_registrations(spec, narrowing, scope)))
         return
     through, bound = 0, highest_id()
     while (listener := _next_listener(spec, through, bound)) is not None:
         through = listener - 1 + _COUNTED_RANGE
-        ids = (listener - 1, through)
+        scope = replace(scope, ids=(listener - 1, through))
         with _set_locally("work_mem", _COUNTING_MEMORY):
-            found = _counts(*_by_system(_registrations(spec, _narrowing(spec, replace(scope, ids=ids)), ids)))
+            found = _counts(*_by_system(_registrations(spec, _narrowing(spec, scope), scope)))
         yield found
 
 
@@ -244,9 +246,8 @@ def next_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> Audi
     if spec.reaches_nobody:
         return AudiencePage(ids={}, through=bound, is_last=True)
     if spec.device_ids is not None:
-        ids = (0, bound)
-        scope = replace(_scope(spec, Reading.SAMPLE), ids=ids)
-        named = _found(_registrations(spec, _narrowing(spec, scope), ids))
+        scope = replace(_scope(spec, Reading.SAMPLE), ids=(0, bound))
+        named = _found(_registrations(spec, _narrowing(spec, scope), scope))
         return AudiencePage(ids=named, through=bound, is_last=True)
     if spec.segment_query:
         return _segment_page(spec, above=above, bound=bound, limit=limit)
@@ -257,7 +258,7 @@ def _channel_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> 
     """From the subscriptions alone. LIMIT in a query of its own: beside the conditions, the planner would walk an
     index of registrations from the start for every page (94 us a device against 1, platform.md 3a).
     """
-    narrowing = _narrowing(spec, _scope(spec, Reading.PAGE))
+    narrowing = _narrowing(spec, _scope(spec, Reading.SCAN))
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH looked_at AS MATERIALIZED (SELECT registration_id AS id, os, push_service, expiration, is_active "  # noqa: S608
@@ -280,25 +281,27 @@ def _segment_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> 
     """Those of the segment among the next registration ids.
 
     A range of ids instead of a LIMIT: with that the planner walks the primary key for a narrow segment and sorts a
-    wide one for every page. A range costs the same wherever it lies, and lets indexes be used; where they find
-    nothing in no time, ranges grow, so that a narrow segment is looked through in one step. Each begins where somebody
-    listens: the ids of an application may lie millions apart.
+    wide one for every page. The first range is read as it lies, since for a wide segment the planner would go through
+    an index of everybody for each; where few match, the next are left to indexes. Where they find nothing in no time,
+    ranges grow, so that a narrow segment is looked through in one step. Each begins where somebody listens: the ids of
+    an application may lie millions apart.
     """
     stop_at = time.monotonic() + _SEGMENT_STEP_S
     ids: dict[PushService, list[int]] = {}
-    width, scope = SEGMENT_RANGE, _scope(spec, Reading.PAGE)
+    width, scope = SEGMENT_RANGE, _scope(spec, Reading.SCAN)
     while True:
         listener = _next_listener(spec, above, bound)
         if listener is None:
             return AudiencePage(ids=ids, through=bound, is_last=True)
         above = listener - 1
         through = min(bound, above + width)
-        narrowing = _narrowing(spec, replace(scope, ids=(above, through)))
-        for service, found in _found(_registrations(spec, narrowing, (above, through))).items():
+        scope = replace(scope, ids=(above, through))
+        for service, found in _found(_registrations(spec, _narrowing(spec, scope), scope)).items():
             ids.setdefault(service, []).extend(found)
-        is_enough = sum(map(len, ids.values())) >= limit or time.monotonic() >= stop_at
-        if is_enough or through >= bound:
+        devices = sum(map(len, ids.values()))
+        if devices >= limit or time.monotonic() >= stop_at or through >= bound:
             return AudiencePage(ids=ids, through=through, is_last=through >= bound)
+        scope = replace(scope, reading=Reading.SEARCH if devices < _FEW_OF_RANGE else Reading.SCAN)
         above, width = through, min(2 * width, _WIDEST_RANGE)
 
 
@@ -313,25 +316,44 @@ def _next_listener(spec: AudienceSpec, above: int, bound: int) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _registrations(spec: AudienceSpec, narrowing: Sql, ids: tuple[int, int] | None = None) -> tuple[str, list[Any]]:
-    """The devices of the audience, those with above < id <= through, as a query of whatever stands before its FROM.
+def _registrations(spec: AudienceSpec, narrowing: Sql, scope: Scope) -> tuple[str, list[Any]]:
+    """The devices of the audience that lie in the scope, as a query of whatever stands before its FROM.
 
     Both tables are bound by id: the planner does not carry a range from one to the other.
     """
-    bounds = list[Any](ids or ())
+    bounds = list[Any](scope.ids or ())
+    which = "r.id > %s AND r.id <= %s AND " if bounds else ""
     if spec.device_ids is None and _is_copied(narrowing.text):
         # without a join: counted from one index of the subscriptions, unless the segment asks for their ids
-        which = "r.id > %s AND r.id <= %s AND " if ids else ""
         return f"{_HEARING} WHERE {which}{narrowing.text}", [spec.channel_pk, *bounds, *narrowing.params]
-    which, of_which = ("r.id > %s AND r.id <= %s AND " if ids else ""), bounds
+    if scope.reading is Reading.SCAN and scope.ids is not None:
+        return _scanned(spec, narrowing, scope.ids)
+    params = [*bounds]
     if spec.device_ids is None:
-        hearing = " AND s.registration_id > %s AND s.registration_id <= %s" if ids else ""
+        hearing = " AND s.registration_id > %s AND s.registration_id <= %s" if bounds else ""
         listening = f"devices_subscription s WHERE s.channel_id = %s{hearing}"
         which += f"r.id IN (SELECT s.registration_id FROM {listening}) AND "  # noqa: S608
-        of_which = [*bounds, spec.channel_pk, *bounds]
+        params += [spec.channel_pk, *bounds]
     conditions = f"{which}r.application_id = %s AND {_REACHABLE} AND {narrowing.text}"
     tables = f"devices_deviceregistration r{narrowing.joins}"
-    return f"{tables} WHERE {conditions}", [*of_which, spec.application_pk, *narrowing.params]
+    return f"{tables} WHERE {conditions}", [*params, spec.application_pk, *narrowing.params]
+
+
+def _scanned(spec: AudienceSpec, narrowing: Sql, ids: tuple[int, int]) -> tuple[str, list[Any]]:
+    """As `_registrations`, with a plan that depends on no statistics: the range as it lies, each row judged by itself.
+
+    OFFSET 0 keeps the planner from asking any index but that of the ids, IS TRUE from joining the listeners, LIMIT,
+    which nothing reaches, from doubting that they fit into memory.
+    """
+    above, through = ids
+    listening = "channel_id = %s AND registration_id > %s AND registration_id <= %s"
+    return (
+        "(SELECT * FROM devices_deviceregistration WHERE id > %s AND id <= %s OFFSET 0) r "  # noqa: S608
+        f"WHERE r.application_id = %s AND {_REACHABLE} AND {narrowing.text} "
+        "AND (r.id IN (SELECT registration_id FROM devices_subscription "
+        f"WHERE {listening} LIMIT {through - above})) IS TRUE",
+        [above, through, spec.application_pk, *narrowing.params, spec.channel_pk, above, through],
+    )
 
 
 def _found(of_registrations: tuple[str, list[Any]]) -> dict[PushService, list[int]]:

@@ -33,7 +33,9 @@ from devices.conditions import (
     parse_condition,
 )
 from devices.errors import InvalidSegmentQuery
-from devices.segment_columns import HASHED, JOINED_USERS, Column, column_named
+from devices.segment_columns import Column
+from devices.segment_names import column_named
+from devices.segment_related import HASHED, JOINED_USERS
 from devices.segment_scope import NOWHERE, Reading, Scope
 
 

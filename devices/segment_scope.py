@@ -48,7 +48,8 @@ class Reading(Enum):
     """How many registrations are judged in one go, and so what is cheaper."""
 
     ALL = "all"  #: of an application: users are joined
-    PAGE = "page"  #: a range of some ten thousand: their users are looked up, the channels' listeners hashed
+    SEARCH = "search"  #: a range of ids, of which few match: by whatever index finds them
+    SCAN = "scan"  #: all of some ten thousand ids: users are looked up, the channels' listeners hashed
     SAMPLE = "sample"  #: few of a large table: each is looked up by itself, whatever the planner prefers
 
 
@@ -67,7 +68,7 @@ class Scope:
 
     def exists(self, sql: str) -> str:
         """Whether the query has a row."""
-        if self.reading is Reading.SAMPLE:
+        if self.reading in (Reading.SCAN, Reading.SAMPLE):
             return looked_up(sql)
         return f"EXISTS (SELECT 1 {sql})"
 

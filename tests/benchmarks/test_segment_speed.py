@@ -52,7 +52,7 @@ SELECT %s, id, os, push_service, true FROM devices_deviceregistration WHERE id %
 
 _QUERIES = [
     "deviceId = 'everybody-777'",
-    "customer = 'K100'",
+    "customer = 'K2000'",
     "userId = 'U777'",
     "user.email = 'user777@shop.example'",
     "channelName = 'few'",
@@ -60,10 +60,15 @@ _QUERIES = [
     "channelName = 'everybody'",
     "channelName = 'news'",
     "channelName <> 'news'",
-    "channelName = 'few' OR customer = 'K100'",
+    "channelName LIKE 'n%'",
+    "channelName IS NULL",
+    "channelName = 'few' OR customer = 'K2000'",
+    "user.email = 'user777@shop.example' OR deviceId = 'everybody-777'",
+    "plan = 'nobody' OR channelName = 'nobody' OR user.tier = 'nobody'",
     "operatingSystemName = 'ANDROID'",
     "operatingSystemName = 'IOS' AND plan = 'gold'",
     "NOT plan = 'free'",
+    "plan IN ('gold', 'silver')",
     "age > 18",
     "shop.orders BETWEEN 10 AND 20",
     "plan LIKE 'g%'",
@@ -72,10 +77,17 @@ _QUERIES = [
     "created > '2020-01-01T00:00:00Z'",
     "user.tier = 'pro'",
     "user.age > 60",
+    "user.email LIKE '%9@shop.example'",
     "user.email IS NULL",
+    "user.email IS NULL OR user.age > 60",
     "plan = 'gold' OR channelName = 'news'",
+    "NOT (plan = 'gold' OR channelName = 'news')",
     "user.tier = 'pro' OR operatingSystemName = 'IOS'",
+    "user.tier = 'pro' OR channelName = 'news'",
+    "user.email = 'user777@shop.example' OR plan = 'gold'",
+    "NOT (user.email = 'user777@shop.example' OR deviceId = 'everybody-777')",
     "channelName = 'news' AND (plan = 'gold' OR age > 60) AND NOT user.tier = 'basic'",
+    "NOT (NOT (channelName = 'news' OR user.age > 60) AND NOT (plan LIKE 'g%' OR user.email IS NULL))",
 ]
 
 
