@@ -6,6 +6,7 @@ and the recorded exchange of the SDKs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -101,7 +102,22 @@ def _json(text: str) -> bytes:
         return b""
     try:
         return bytes(msgspec.json.decode(text, type=msgspec.Raw))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError:
+        return _mended(text)
+    except RecursionError as error:
+        raise BadPacket("not JSON") from error
+
+
+def _mended(text: str) -> bytes:
+    """JSON whose half surrogate pairs are U+FFFD; scripts write them where they cut a text inside an emoji.
+
+    A session that ended for one would have the SDK connect and send it again, up to 60 times a second, for ever.
+    """
+    try:
+        written = json.dumps(json.loads(text), ensure_ascii=False)
+        whole = written.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return bytes(msgspec.json.decode(whole, type=msgspec.Raw))
+    except (ValueError, RecursionError) as error:
         raise BadPacket("not JSON") from error
 
 

@@ -160,6 +160,20 @@ def test_an_option_of_the_wrong_type_is_refused_for_that_subscription_alone(
     assert client.next_content()["message"] == "hello"
 
 
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00"])
+def test_half_an_emoji_does_not_end_the_session(live: Live, half: str) -> None:
+    """Scripts send it where they cut a text; the SDK would send it again over every new connection."""
+    client = live.client()
+    client.subscribe("COMMANDS")
+    options = f'{{"channel": "default", "type": "chat", "data": "tea {half}"}}'
+
+    client.send(f'42{client.namespace},["MET_REQ", {{"id": "half", "name": "PUB_SUB_COMMAND", "options": {options}}}]')
+
+    answers = dict(client.next_event() for _ in range(2))
+    assert answers["MET_RES"] == {"id": "half", "result": None}
+    assert answers["SUB_RES"]["data"]["data"] == "tea \ufffd"
+
+
 @pytest.mark.parametrize(
     ("name", "options", "code"),
     [
