@@ -299,9 +299,11 @@ def _segment_page(spec: AudienceSpec, *, above: int, bound: int, limit: int) -> 
         for service, found in _found(_registrations(spec, _narrowing(spec, scope), scope)).items():
             ids.setdefault(service, []).extend(found)
         devices = sum(map(len, ids.values()))
+        if scope.reading is Reading.SCAN and devices < _FEW_OF_RANGE:
+            # the step's time is for searching: on a busy machine the first range alone would take it
+            scope, stop_at = replace(scope, reading=Reading.SEARCH), time.monotonic() + _SEGMENT_STEP_S
         if devices >= limit or time.monotonic() >= stop_at or through >= bound:
             return AudiencePage(ids=ids, through=through, is_last=through >= bound)
-        scope = replace(scope, reading=Reading.SEARCH if devices < _FEW_OF_RANGE else Reading.SCAN)
         above, width = through, min(2 * width, _WIDEST_RANGE)
 
 
