@@ -304,7 +304,7 @@ def _check_schedule(request: PublishRequest, now: datetime) -> None:
         except InvalidWallClock as error:
             raise InvalidSchedule(str(error), field="cron") from error
     # what fires once may name an end too: SDKs send it without a `repeatEvery` of 0, which they drop
-    if request.repeat_expires_at is not None and request.repeat_expires_at <= max(request.publish_at or now, now):
+    if request.repeat_expires_at is not None and request.repeat_expires_at <= _first_due(request, now):
         raise InvalidRepeatExpiresAt("repeatExpiresAt must lie after the first publishing.", field="repeatExpiresAt")
 
 

@@ -33,6 +33,8 @@ _BEAT_EVERY_S = 5.0
 _CLAIM_LIMIT = 100
 #: a firing missed by more than this is recorded, not sent (reliability.md P8)
 MAX_LATENESS = timedelta(hours=1)
+#: a firing that was due before its series ended may start this much after the end, no more
+_START_LAG = timedelta(seconds=2)
 _DATABASE_WAIT_S = 1.0
 
 
@@ -155,13 +157,17 @@ def _judge(row: Any) -> _Claim:
     if series is not None:
         occurrence = _newest_due(occurrence, series, row.now)
         upcoming = following(occurrence, series)
-        if row.now - occurrence.due_at > MAX_LATENESS:
+        if row.now - occurrence.due_at > MAX_LATENESS or _is_over(occurrence.message, row.now):
             reason = "missed"
         elif row.is_still_sending:
             reason = "overlap"
     if reason != "missed":  # live subscribers need not care that pushes of the last firing are still being sent
         bus.announce_due(occurrence.message, occurrence)
     return _Claim(occurrence, reason, upcoming)
+
+
+def _is_over(message: Message, now: datetime) -> bool:
+    return message.repeat_expires_at is not None and now >= message.repeat_expires_at + _START_LAG
 
 
 def _newest_due(occurrence: Occurrence, series: Series, now: datetime) -> Occurrence:

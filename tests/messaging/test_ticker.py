@@ -6,6 +6,7 @@ import signal
 from datetime import timedelta
 
 import psycopg
+import pytest
 from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -13,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from messaging import database, queue, ticker
 from messaging.control import stop
+from messaging.errors import InvalidRepeatExpiresAt
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
 from messaging.publishing import cancel
 from messaging.ticker import claim_due, sweep
@@ -120,6 +122,17 @@ def test_of_several_missed_firings_the_newest_is_sent(stage: Stage) -> None:
     assert numbers(message, OccurrenceState.SKIPPED) == [1, 2, 3]
     assert numbers(message, OccurrenceState.SCHEDULED) == [5]
     assert finish(Occurrence.objects.get(message=message, n=4)).accepted == 2
+
+
+def test_a_firing_that_was_missed_does_not_leave_after_the_end_of_its_series(stage: Stage) -> None:
+    expires = database.now() + 2 * MINUTE
+    message = message_of(stage.publish("ANDROID", repeat_every=timedelta(seconds=50), repeat_expires_at=expires))
+    turn_back(message, 3 * MINUTE)
+
+    claim_due()
+
+    assert numbers(message, OccurrenceState.SKIPPED) == [1, 2, 3]
+    assert not Occurrence.objects.filter(message=message).exclude(state=OccurrenceState.SKIPPED).exists()
 
 
 def test_a_single_message_is_sent_however_late(stage: Stage) -> None:
@@ -281,3 +294,13 @@ def test_what_a_ticker_was_claiming_when_it_was_stopped_is_claimed_by_another_wi
             wait_until(lambda: fresh(after).claimed_at is not None, 10, "the stopped ticker to go on")
     assert numbers(message, OccurrenceState.PLANNING) == [1]
     assert numbers(message, OccurrenceState.SCHEDULED) == [2]
+
+
+def test_a_wall_clock_series_that_ends_before_its_first_firing_is_error_5003(stage: Stage) -> None:
+    now = database.now()
+    later = now + timedelta(hours=2)
+
+    with pytest.raises(InvalidRepeatExpiresAt):
+        stage.publish(
+            "ANDROID", cron=f"{later:%M %H} * * *", cron_zone="UTC", repeat_expires_at=now + timedelta(hours=1)
+        )
