@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import connection, transaction
 
+from messaging import latencies
 from messaging.ledger import failure_groups
 from messaging.models import Message, MessageStatus, Occurrence, OccurrenceState
 
@@ -21,7 +22,7 @@ FROM (
 ) s
 WHERE o.id = %(id)s AND o.closed_at IS NULL AND s.open = 0
   AND (o.planned_at IS NOT NULL OR o.state = 'cancelled') AND o.state <> 'scheduled'
-RETURNING o.message_id
+RETURNING o.message_id, o.due_at, o.first_request_at, o.last_outcome_at
 """
 
 
@@ -36,7 +37,10 @@ def close_if_finished(occurrence_id: int) -> bool:
             row = cursor.fetchone()
         if row is None:
             return False
-        settle_message(row[0])
+        message_pk, due_at, first_request_at, last_outcome_at = row
+        settle_message(message_pk)
+        if first_request_at is not None:
+            latencies.count_firing(due_at, first_request_at, last_outcome_at)
     return True
 
 

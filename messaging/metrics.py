@@ -16,18 +16,16 @@ from django.conf import settings
 from django.db import connection
 
 from devices.push_services import PushService
-from messaging import feedback, queue
+from messaging import feedback, latencies, queue
 from messaging.batches import ClaimedBatch
 from messaging.feedback import Progress
 from messaging.heartbeat import DEAD_AFTER
+from messaging.latencies import Latency
 from messaging.models import SKIPPED_OUTCOMES, DeliveryOutcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _FLUSH_EVERY_S = 1.0
-#: upper bounds of the histograms, seconds
-START_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
-FINISH_BOUNDS = (1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0)
 #: pages (8 KiB) of the devices table that are read to estimate the rest: about 15,000 devices, 8 ms
 _SAMPLED_PAGES = 1_000
 #: reasons are words of push services: a service that invents one per answer must not flood the monitor
@@ -106,18 +104,8 @@ def families() -> Iterator[Family]:
     """Every family, each with a query or two of its own."""
     yield Family("clarion_info", "gauge", "Always 1.", [Sample(1, {"version": settings.VERSION})])
     yield _outcomes()
-    yield _histogram(
-        "clarion_start_lag_seconds",
-        "From due to the first request, of firings that ended within the last hour.",
-        "first_request_at",
-        START_BOUNDS,
-    )
-    yield _histogram(
-        "clarion_finish_seconds",
-        "From due to the last outcome, of firings that ended within the last hour.",
-        "last_outcome_at",
-        FINISH_BOUNDS,
-    )
+    yield _histogram(latencies.START, "From due to the first request, of firings that have ended.")
+    yield _histogram(latencies.FINISH, "From due to the last outcome, of firings that have ended.")
     yield from _queue_depth()
     yield from _waiting_firings()
     yield Family(
@@ -150,24 +138,17 @@ def _result(outcome: str) -> str:
     return "skipped" if outcome in SKIPPED_OUTCOMES else "failed"
 
 
-def _histogram(name: str, explanation: str, moment: str, bounds: Sequence[float]) -> Family:
-    """A histogram over the last hour: `histogram_quantile` reads its buckets without `rate`."""
-    rows = _rows(
-        "SELECT width_bucket(s, %s::float[]), count(*), sum(s) FROM ("  # noqa: S608  # our own column names
-        f"SELECT extract(epoch FROM {moment} - due_at)::float s FROM messaging_occurrence "
-        "WHERE closed_at > now() - interval '1 hour' AND first_request_at IS NOT NULL) t GROUP BY 1",
-        list(bounds),
-    )
-    counts = {bucket: count for bucket, count, _ in rows}
-    total = sum(counts.values())
+def _histogram(latency: Latency, explanation: str) -> Family:
+    counts = latencies.counted(latency)
     samples, seen = [], 0
-    for number, bound in enumerate(bounds):
-        seen += counts.get(number, 0)
+    for bucket, bound in enumerate(latency.bounds):
+        seen += counts[bucket].firings
         samples.append(Sample(seen, {"le": _number(bound)}, "_bucket"))
+    total = sum(count.firings for count in counts)
     samples.append(Sample(total, {"le": "+Inf"}, "_bucket"))
-    samples.append(Sample(sum(seconds for _, _, seconds in rows), suffix="_sum"))
+    samples.append(Sample(sum(count.seconds for count in counts), suffix="_sum"))
     samples.append(Sample(total, suffix="_count"))
-    return Family(name, "histogram", explanation, samples)
+    return Family(f"clarion_{latency.name}_seconds", "histogram", explanation, samples)
 
 
 def _queue_depth() -> Iterator[Family]:

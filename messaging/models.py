@@ -373,3 +373,18 @@ class WorkerGroup(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class LatencyCount(models.Model):
+    """Firings that took so long since Clarion was set up: the histograms of /metrics, see `messaging.latencies`."""
+
+    latency = models.CharField(max_length=12)  #: name of a `latencies.Latency`
+    bucket = models.SmallIntegerField()  #: how many of its bounds it reached
+    firings = models.BigIntegerField(default=0)
+    seconds = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["latency", "bucket"], name="latency_count_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.latency} {self.bucket}"

@@ -14,6 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from devices.models import DeviceRegistration
 from devices.push_services import PushService
 from messaging import heartbeat, lanes
+from messaging.closing import close_if_finished
 from messaging.drain import Drain
 from messaging.metrics import exposition
 from messaging.models import Occurrence, OccurrenceState, WorkerGroup
@@ -96,24 +97,32 @@ def test_a_firing_no_ticker_claims_is_shown_with_its_lateness(stage: Stage) -> N
     assert values(text, "clarion_oldest_due_firing_seconds")[0] == pytest.approx(90, abs=5)
 
 
-def test_latencies_are_histograms_of_the_last_hour(stage: Stage) -> None:
-    occurrence = stage.publish("ANDROID")
-    long_ago = stage.publish("ANDROID")
-    for firing, closed in ((occurrence, timedelta(0)), (long_ago, timedelta(hours=2))):
-        Occurrence.objects.filter(pk=firing.pk).update(
-            state=OccurrenceState.DONE,
-            due_at=Now() - timedelta(seconds=40),
-            first_request_at=Now() - timedelta(seconds=39.7),
-            last_outcome_at=Now() - timedelta(seconds=20),
-            closed_at=Now() - closed,
-        )
+def end(occurrence: Occurrence, **since_due: timedelta) -> None:
+    """Let the firing end, so long after its due moment."""
+    moments = {name: occurrence.due_at + after for name, after in since_due.items()}
+    Occurrence.objects.filter(pk=occurrence.pk).update(state=OccurrenceState.SENDING, planned_at=Now(), **moments)
+    assert close_if_finished(occurrence.pk)
+
+
+def test_latencies_are_histograms_that_only_grow(stage: Stage) -> None:
+    for lag_s in (0.3, 0.5, 700):
+        end(stage.publish("ANDROID"), first_request_at=timedelta(seconds=lag_s))
+    Occurrence.objects.update(closed_at=Now() - timedelta(days=90))
 
     text = exposition()
 
     assert values(text, "clarion_start_lag_seconds_bucket", le="0.25") == [0]
-    assert values(text, "clarion_start_lag_seconds_bucket", le="0.5") == [1]
-    assert values(text, "clarion_finish_seconds_bucket", le="+Inf") == [1]
-    assert values(text, "clarion_finish_seconds_sum") == pytest.approx([20])
+    assert values(text, "clarion_start_lag_seconds_bucket", le="0.5") == [2]
+    assert values(text, "clarion_start_lag_seconds_bucket", le="600") == [2]
+    assert values(text, "clarion_start_lag_seconds_bucket", le="+Inf") == [3]
+    assert values(text, "clarion_start_lag_seconds_sum") == pytest.approx([700.8])
+    assert values(text, "clarion_finish_seconds_count") == [3]
+
+
+def test_a_firing_without_a_request_has_no_latency(stage: Stage) -> None:
+    end(stage.publish("ANDROID"))
+
+    assert values(exposition(), "clarion_start_lag_seconds_count") == [0]
 
 
 def test_heartbeats_have_an_age_and_groups_their_workers(db: None) -> None:
