@@ -1,7 +1,7 @@
 """A registration asks once what its device listens to, and goes on only where that differs from what it names.
 
-Two statements instead of three for a device that is known, and no check for a conflict for one that is new: PostgreSQL
-takes a quarter less CPU for the function. No lock, no row is written.
+Two statements instead of three for a device that is known, and no check for a conflict for one that is new. No lock,
+no row is written.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ def test_head_answers_like_get_without_a_body(api: Api) -> None:
     assert (response.status_code, response.content) == (200, b"")
 
 
-@pytest.mark.parametrize("path", [REGISTER, f"{REGISTER}/DEV-1", PUBLISH, "/messaging/message:1"])
+@pytest.mark.parametrize("path", [REGISTER, f"{REGISTER}/DEV-1", PUBLISH, "/messaging/message:1", "/messaging/no/such"])
 def test_a_preflight_allows_what_the_sdk_sends(api: Api, path: str) -> None:
     response = api.client.options(
         f"{api.account.prefix}{path}",
