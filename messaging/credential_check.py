@@ -46,7 +46,7 @@ _FCM_TOKEN = "clarion-credential-check"  # noqa: S105  # of no device
 _APNS_TOKEN = "0" * 56 + "fa04ff00"
 #: the token was refused, hence the credential was not: it is looked at first
 _TOKEN_REFUSED = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.GONE, OutcomeKind.SUSPECT, OutcomeKind.FAIL_MESSAGE})
-_CREDENTIAL_REFUSED = frozenset({OutcomeKind.REAUTH, OutcomeKind.PAUSE})
+_CREDENTIAL_REFUSED = frozenset({OutcomeKind.REAUTH, OutcomeKind.PAUSE, OutcomeKind.KEY_REFUSED})
 
 _NEVER_EXPIRES: dict[PushService, str] = {
     PushService.FCM: "Service-account keys do not expire unless the Google organisation says so.",

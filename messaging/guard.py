@@ -18,6 +18,8 @@ TOO_MANY = 0.2
 _REMEMBERED = 2_000
 #: requests in a row without an answer: the push service is down, its devices wait without holding up anybody else's
 SILENT = 10
+#: devices that a key may be refused for before it is the key's fault, where nobody was accepted (reliability.md 1.3)
+_FEW_KEYS = 3
 #: answers before a single doubtful refusal is believed
 _FEW_ANSWERS = 20
 
@@ -30,6 +32,8 @@ class DropGuard:
     suspects: int = 0
     suspicion: str = ""  #: the reason of the latest doubtful refusal
     unanswered: int = 0  #: in a row
+    keys_refused: int = 0
+    is_proven: bool = False  #: something was accepted
     has_accepted: bool = False  #: since it was last noted, as the next one
     last_failure: str = ""
 
@@ -42,6 +46,15 @@ class DropGuard:
         if suspect:
             self.suspects += 1
             self.suspicion = reason
+
+    def accept(self) -> None:
+        """Take note that a notification was taken."""
+        self.has_accepted = self.is_proven = True
+
+    def refuse_key(self) -> bool:
+        """Take note that our key was refused for a device; whether it is refused for all of them."""
+        self.keys_refused += 1
+        return self.keys_refused > _FEW_KEYS and not self.is_proven
 
     @property
     def share(self) -> float:

@@ -70,13 +70,13 @@ class LaneWatch:
         if not is_unanswered:
             self._window.heard(run.provider)
         if outcome.kind is OutcomeKind.ACCEPTED:
-            guard.has_accepted = True
+            guard.accept()
             if sent.authorization == run.authorization:
                 self._window.prove(run)
             run.settle(sent.target, outcome)
         elif outcome.kind is OutcomeKind.REAUTH:
             self._reauthorize(sent, outcome)
-        elif outcome.kind is OutcomeKind.PAUSE:
+        elif outcome.kind is OutcomeKind.PAUSE or (outcome.kind is OutcomeKind.KEY_REFUSED and guard.refuse_key()):
             self._pause(sent, outcome)
         else:
             guard.last_failure = outcome.reason
@@ -154,8 +154,6 @@ class LaneWatch:
             self._halt(run.provider)
 
     def _trip(self, run: BatchRun) -> None:
-        self.note_answers(at_once=True)
-        del self._guards[run.provider]  # whoever opens the lane again begins a new count
         service, guard = run.batch.push_service.label, run.guard
         logger.warning("lane paused: %s %s, %.0f%% of the answers", service, guard.suspicion, 100 * guard.share)
         self._stop_lane(
@@ -168,6 +166,8 @@ class LaneWatch:
 
     def _stop_lane(self, run: BatchRun, reason: str, *, pause: bool) -> None:
         if pause:
+            self.note_answers(at_once=True)
+            self._guards.pop(run.provider, None)  # whoever opens the lane again begins a new count
             lanes.pause(run.batch.application_pk, run.batch.push_service, reason)
         else:
             lanes.throttle(run.batch.application_pk, run.batch.push_service, UNREACHABLE_WAIT_S)

@@ -34,6 +34,7 @@ _FINAL: dict[OutcomeKind, DeliveryOutcome] = {
     OutcomeKind.GONE: DeliveryOutcome.GONE,
     OutcomeKind.SUSPECT: DeliveryOutcome.FAILED,
     OutcomeKind.FAIL_MESSAGE: DeliveryOutcome.FAILED,
+    OutcomeKind.KEY_REFUSED: DeliveryOutcome.FAILED,
     OutcomeKind.FAIL_DEVICE: DeliveryOutcome.FAILED,
 }
 

@@ -22,6 +22,7 @@ class OutcomeKind(Enum):
     REAUTH = "reauth"  #: the access token was refused: renew it, send once more
     PAUSE = "pause"  #: our credential is at fault: stop the lane, this device stays pending
     FAIL_MESSAGE = "fail_message"  #: this payload will never be accepted, from any device
+    KEY_REFUSED = "key_refused"  #: our key, which subscriptions are bound to: this device fails; all do, the lane stops
     FAIL_DEVICE = "fail_device"  #: this device does not get it, its registration stays
     IN_DOUBT = "in_doubt"  #: the request left us and no answer came: it may have been delivered
 

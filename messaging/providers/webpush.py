@@ -51,10 +51,11 @@ MAX_ORIGINS = 1000
 _GONE = Verdict(OutcomeKind.GONE)
 _FAIL_DEVICE = Verdict(OutcomeKind.FAIL_DEVICE)
 _RETRY = Verdict(OutcomeKind.RETRY, 10.0)
-#: 401 and 403 mean a wrong VAPID key for all devices: never a reason to forget a subscription.
+#: 401 and 403 mean a wrong VAPID key for all devices, or a subscription made with another one: never a reason to
+#: forget it.
 _BY_STATUS: dict[int, Verdict] = {
-    401: Verdict(OutcomeKind.FAIL_DEVICE, is_suspicious=True),
-    403: Verdict(OutcomeKind.FAIL_DEVICE, is_suspicious=True),
+    401: Verdict(OutcomeKind.KEY_REFUSED, is_suspicious=True),
+    403: Verdict(OutcomeKind.KEY_REFUSED, is_suspicious=True),
     404: _GONE,
     410: _GONE,
     413: Verdict(OutcomeKind.FAIL_MESSAGE),

@@ -233,6 +233,33 @@ def test_a_refused_fcm_credential_pauses_the_lane_until_somebody_resumes_it(stag
     assert stage.requests_by_token() == dict.fromkeys(tokens(devices), 1)
 
 
+@pytest.mark.parametrize("fault", ["401", "403"])
+def test_a_refused_vapid_key_fails_three_devices_before_the_lane_is_paused(stage: Stage, fault: str) -> None:
+    devices = stage.devices(300, "WEB")
+    stage.simulators.set_mode("webpush", fault)
+    occurrence = stage.start("WEB")
+    Drain().run()
+
+    assert Lane.objects.get(push_service="webpush").state == LaneState.PAUSED
+    assert (ledger_of(fresh(occurrence)).failed, ledger_of(fresh(occurrence)).pending) == (3, 297)
+    assert len(stage.requests("webpush")) <= 10
+
+    stage.simulators.reset()
+    Lane.objects.update(state=LaneState.OPEN)
+    ledger = finish(occurrence)
+
+    assert (ledger.accepted, ledger.failed, active(devices)) == (297, 3, 300)
+
+
+def test_a_few_subscriptions_of_another_vapid_key_stop_nobody(stage: Stage) -> None:
+    stage.devices(100, "WEB")
+    stage.devices(10, "WEB", "403")
+
+    ledger = stage.send("WEB")
+
+    assert (ledger.accepted, ledger.failed) == (100, 10)
+
+
 def test_a_credential_revoked_in_mid_campaign_costs_no_device(stage: Stage) -> None:
     devices = stage.devices(2_000)
     stage.simulators.set_mode("fcm", latency_ms=100)

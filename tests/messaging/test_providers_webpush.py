@@ -197,7 +197,8 @@ def test_lane_is_the_push_services_origin() -> None:
     [
         *((status, OutcomeKind.ACCEPTED) for status in (200, 201, 202, 204)),
         *((status, OutcomeKind.GONE) for status in (404, 410)),
-        *((status, OutcomeKind.FAIL_DEVICE) for status in (301, 302, 307, 308, 400, 401, 403, 405, 418)),
+        *((status, OutcomeKind.FAIL_DEVICE) for status in (301, 302, 307, 308, 400, 405, 418)),
+        *((status, OutcomeKind.KEY_REFUSED) for status in (401, 403)),
         (413, OutcomeKind.FAIL_MESSAGE),
         *((status, OutcomeKind.RETRY) for status in (429, 500, 502, 503, 504)),
     ],
