@@ -205,7 +205,7 @@ def _why(message: Message, occurrence: Occurrence, ledger: Ledger, workers: Work
     if occurrence.state == OccurrenceState.SKIPPED:
         return _SKIPPED.get(occurrence.skip_reason, occurrence.skip_reason)
     if occurrence.closed_at is not None:
-        return _end_reason(message, ledger)
+        return _end_reason(message, occurrence, ledger)
     if occurrence.state == OccurrenceState.CANCELLED:
         return "Devices already on the wire still get their answer."
     if occurrence.paused_at is not None:
@@ -223,9 +223,11 @@ _SKIPPED = {
 }
 
 
-def _end_reason(message: Message, ledger: Ledger) -> str:
+def _end_reason(message: Message, occurrence: Occurrence, ledger: Ledger) -> str:
     if message.error_message and message.status == MessageStatus.FAILED:
         return message.error_message
+    if occurrence.state == OccurrenceState.CANCELLED:
+        return "" if ledger.targeted else "It was cancelled before anything left."
     return "" if ledger.targeted else "No device matched the audience, so no push went out."
 
 

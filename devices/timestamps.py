@@ -32,7 +32,10 @@ def _from_number(value: float) -> datetime:
 def _from_text(value: str) -> datetime:
     if value.isascii() and value.isdigit() and len(value) <= 15:
         return _from_number(int(value))
-    parsed = datetime.fromisoformat(value)
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError("the timestamp is neither a number of milliseconds nor a date of ISO 8601") from error
     if parsed.tzinfo is None:
         raise ValueError("the timestamp names no time zone")
     try:

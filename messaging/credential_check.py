@@ -29,6 +29,7 @@ from messaging.providers.base import (
     ProviderUnavailable,
     PushOutcome,
     Target,
+    TransportFailure,
 )
 from messaging.providers.credentials import InvalidCredential, MemoryTokenStore, TokenStore, WebPushCredential
 from messaging.providers.notifications import AndroidNotification, IosNotification, Notification
@@ -185,6 +186,8 @@ def _judge(service: PushService, outcome: PushOutcome) -> _Finding:
     words = f"{outcome.reason}. {outcome.detail}".strip(" .")
     if outcome.kind in _TOKEN_REFUSED:
         return _Finding(True, f"{service.label} accepts the credential.")
+    if outcome.reason == TransportFailure.TLS.value:
+        return _Finding(None, f"No TLS connection to {service.label} can be trusted: {outcome.detail}.")
     if outcome.kind in _CREDENTIAL_REFUSED:
         return _Finding(False, f"{service.label} refuses the credential: {words}.")
     return _Finding(None, f"{service.label} could not be asked: {words}.")

@@ -167,6 +167,13 @@ def test_publish_at_in_the_past_or_no_moment_is_error_5030(api: Api, moment: obj
     assert not Message.objects.exists()
 
 
+def test_a_text_that_is_no_moment_is_refused_in_words_of_the_api(api: Api) -> None:
+    _, answer = api.post(PATH, {"message": "h", "publishAt": ""})
+
+    assert "ISO 8601" in answer["message"]
+    assert "isoformat" not in answer["message"]
+
+
 def test_publish_at_a_moment_ago_means_now(api: Api) -> None:
     moment_ago = datetime.now(UTC) - timedelta(seconds=2)
 

@@ -244,6 +244,7 @@ def test_cancelling_is_confirmed_done_and_audited(page: Client, application: App
 
     message.refresh_from_db()
     assert message.status == MessageStatus.CANCELLED
+    assert b"It was cancelled before anything left." in page.get(path).content
     assert AuditEntry.objects.filter(action="message.cancel", subject=message.wire_id, actor="maria").count() == 1
     assert b"nothing to cancel" in page.post(f"{path}cancel/", follow=True).content
 

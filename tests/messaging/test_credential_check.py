@@ -17,6 +17,7 @@ from messaging.models import ProviderCredential
 from messaging.secrets import store_credential
 from messaging.senders import SIMULATOR_FILE
 from messaging.simulators.accounts import demo_accounts
+from tests.messaging.h2_server import Certificate
 from tests.messaging.provider_parts import apns_json, fcm_json, rsa_pem
 from tests.messaging.stage import Stage, announce_simulators
 
@@ -114,6 +115,16 @@ def test_a_push_service_that_cannot_be_reached_is_unknown(stage: Stage, service:
     announce_simulators(stage.simulators)
 
     assert result.ok is None
+
+
+def test_a_certificate_nobody_trusts_is_no_fault_of_the_credential(stage: Stage, certificate: Certificate) -> None:
+    urls = {**stage.simulators.urls, "ca_file": certificate.file}
+    (settings.DATA_DIR / SIMULATOR_FILE).write_text(json.dumps(urls))
+    result = check_credential(credential(stage, "apns"))
+    announce_simulators(stage.simulators)
+
+    assert result.ok is None
+    assert "TLS" in result.detail
 
 
 def test_a_push_service_that_does_not_answer_is_given_up_after_seconds(stage: Stage) -> None:
