@@ -21,7 +21,7 @@ from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from devices.errors import ApiError, BodyTooLarge, BodyTooSlow
+from devices.errors import ApiError, BodyTooSlow
 from messaging.realtime.exchange import (
     BAD_REQUEST,
     HEADERS,
@@ -32,16 +32,15 @@ from messaging.realtime.exchange import (
     request_of,
     retry_after,
 )
+from messaging.realtime.incoming import ROOM_OF_ARRIVING, Body, Incoming
 from messaging.realtime.limits import Limits
 
-#: bytes of one POST body or websocket message; subscribers send little
-MAX_RECEIVED = 100_000
 #: bytes a subscriber may leave unread, beyond what the kernel holds for it
 MAX_UNSENT = 1024 * 1024
-#: the same before its session has shown a right key
-MAX_RECEIVED_OF_STRANGERS = 8 * 1024
 #: bytes that may come behind a request that is not answered yet
 _MAX_AHEAD = 64 * 1024
+#: of one websocket message; each piece of a frame that a read brings is one
+_MAX_PIECES = 32_768
 #: seconds for the next request to begin, and for a peer to take the last bytes
 _NEXT_S, _CLOSE_S = 60.0, 10.0
 #: bytes of websocket frames taken before others have their turn: one read may hold 40,000 frames of 20 us each
@@ -70,8 +69,8 @@ class Host(Protocol):
     def handle(self, connection: Connection, request: Request) -> None:
         """Answer the request now or later, by `answer`, `refuse` or `become_websocket`."""
 
-    def most_of_body(self, request: Request) -> int:
-        """Bytes its body may have."""
+    def body_of(self, request: Request) -> Body:
+        """What takes its body."""
 
 
 class Connection(asyncio.Protocol):
@@ -87,16 +86,16 @@ class Connection(asyncio.Protocol):
         self._http = h11.Connection(h11.SERVER)
         self._head: Request | None = None
         self._is_head = False
-        self._body = bytearray()
+        self._body = Body(4, ROOM_OF_ARRIVING)
         self._ahead = 0
         self._frames: Frames | None = None
         self._unread = b""
         self._is_paused = self._is_idle = False
-        self._text: list[str] = []
-        self._text_length = 0
-        self.most_received = MAX_RECEIVED_OF_STRANGERS
+        self.room = ROOM_OF_ARRIVING
+        self._incoming = Incoming(self.room.kept)
+        self._pieces = 0
         self.deadline = self._loop.time() + self._limits.bounds.request_s
-        self.on_text: Callable[[str], None] = _ignore
+        self.on_message: Callable[[Incoming], None] = _ignore
         self.on_lost: Callable[[], None] = _nothing
 
     # asyncio calls these
@@ -169,30 +168,35 @@ class Connection(asyncio.Protocol):
                 self._is_idle, self.deadline = False, self._loop.time() + self._limits.bounds.request_s
             self._take_head(event)
         elif isinstance(event, h11.Data):
-            self._body += event.data
-            if self._head is not None and len(self._body) > self._host.most_of_body(self._head):
-                self._refuse_unread(BodyTooLarge())
+            self._take_body(event.data)
         elif isinstance(event, h11.EndOfMessage):
             self._complete()
         elif isinstance(event, h11.ConnectionClosed):
             self.close()
 
     def _take_head(self, event: h11.Request) -> None:
-        self._body.clear()
         self._is_head = event.method == b"HEAD"
         try:
             head = request_of(event)
         except ValueError:
-            self._head = None
+            self._head, self._body = None, Body(4, ROOM_OF_ARRIVING)
         else:
             self._head = replace(head, client=self._limits.client_of(self._peer, head.headers))
+            self._body = self._host.body_of(self._head)
+
+    def _take_body(self, data: bytes) -> None:
+        try:
+            self._body.add(data)
+        except ApiError as error:
+            self._refuse_unread(error)
 
     def _complete(self) -> None:
         self.deadline, self._ahead = _NEVER, 0
         if self._head is None:
             self.answer(400, BAD_REQUEST, JSON)
             return
-        request = replace(self._head, body=bytes(self._body))
+        request = replace(self._head, body=self._body)
+        self._body = Body(4, ROOM_OF_ARRIVING)
         self._limits.spend(request.client)
         if wait_s := self._limits.wait_s(request.client):
             self._loop.call_later(min(wait_s, _LONGEST_WAIT_S), self._hand_on, request)
@@ -239,7 +243,7 @@ class Connection(asyncio.Protocol):
     # Websocket
 
     def become_websocket(self, request: Request) -> None:
-        """Answer 101; from now on texts go to `on_text`."""
+        """Answer 101; from now on messages go to `on_message`."""
         key = request.headers[b"sec-websocket-key"] + _WEBSOCKET_KEY
         accept = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
         headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Accept", accept)]
@@ -295,18 +299,19 @@ class Connection(asyncio.Protocol):
             self._take_text(event)
         elif isinstance(event, Ping):
             self._write(self._frames.send(event.response()))
-        elif isinstance(event, CloseConnection | BytesMessage):
+        elif isinstance(event, CloseConnection) or (isinstance(event, BytesMessage) and self.room.is_strict):
             self.close()
 
     def _take_text(self, event: TextMessage) -> None:
-        self._text.append(event.data)
-        self._text_length += len(event.data) + 1  # a piece without content takes room too
-        if self._text_length > self.most_received:
+        if not self._pieces:
+            self._incoming = Incoming(self.room.kept)
+        self._pieces += 1  # one without content costs time too
+        self._incoming.add(event.data.encode(errors="replace"))
+        if self._incoming.length > self.room.read or self._pieces > _MAX_PIECES:
             self.close()
         elif event.message_finished:
-            text = "".join(self._text)
-            self._text, self._text_length = [], 0
-            self.on_text(text)
+            message, self._incoming, self._pieces = self._incoming, Incoming(self.room.kept), 0
+            self.on_message(message)
 
     def send_text(self, *parts: bytes) -> None:
         """Send one text message made of these parts, which are joined only here: most subscribers share the last."""
@@ -327,7 +332,7 @@ class Connection(asyncio.Protocol):
         """Bytes kept for it."""
         transport = self._transport
         unsent = 0 if transport is None else transport.get_write_buffer_size()
-        return unsent + len(self._body) + self._text_length + len(self._unread)
+        return unsent + self._body.held + self._incoming.held + len(self._unread)
 
     def expire(self) -> None:
         """Its deadline has passed."""
@@ -355,7 +360,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def _ignore(_text: str) -> None:
+def _ignore(_message: Incoming) -> None:
     return None
 
 

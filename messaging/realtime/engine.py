@@ -13,8 +13,9 @@ import msgspec
 
 from devices.errors import ApiError, NotFound
 from messaging.realtime import packets
-from messaging.realtime.connection import MAX_RECEIVED, MAX_RECEIVED_OF_STRANGERS, Connection
+from messaging.realtime.connection import Connection
 from messaging.realtime.exchange import JSON, Request
+from messaging.realtime.incoming import ROOM, ROOM_OF_ARRIVING, Body
 from messaging.realtime.limits import Limits
 from messaging.realtime.session import PING_EVERY_S, PING_TIMEOUT_S, TEXT, Client, Session
 
@@ -106,7 +107,7 @@ class Engine:
             "upgrades": ["websocket"] if can_upgrade else [],
             "pingInterval": int(PING_EVERY_S * 1000),
             "pingTimeout": int(PING_TIMEOUT_S * 1000),
-            "maxPayload": MAX_RECEIVED,
+            "maxPayload": ROOM.kept,
         }
         opened = packets.OPEN + msgspec.json.encode(handshake)
         # revision 3 is joined to the root namespace unasked
@@ -123,17 +124,17 @@ class Engine:
             _refuse(connection, 3)
         elif request.method == "GET":
             session.poll(connection)
-        elif request.method == "POST":
+        elif request.method == "POST" and request.body is not None:
             with session.closing_on_bad_packets():
                 session.post(request.body)
             connection.answer(200, b"ok", TEXT)
         else:
             _refuse(connection, 2)
 
-    def most_of_body(self, request: Request) -> int:
-        """Bytes a request may bring."""
+    def body_of(self, request: Request) -> Body:
+        """What takes the body of a request."""
         session = self.sessions.get(request.query.get("sid", ""))
-        return MAX_RECEIVED_OF_STRANGERS if session is None else session.most_received
+        return Body(4, ROOM_OF_ARRIVING) if session is None else Body(session.protocol, session.room)
 
     def beat(self) -> None:
         """Ping those whose turn it is and drop the dead; called every second."""

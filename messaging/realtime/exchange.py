@@ -10,6 +10,7 @@ import h11
 import msgspec
 
 from devices.errors import ApiError
+from messaging.realtime.incoming import Body
 
 JSON = "application/json"
 #: Engine.IO's words
@@ -32,7 +33,7 @@ class Request:
     path: str
     query: Mapping[str, str]
     headers: Mapping[bytes, bytes] = field(default_factory=dict)  #: names in lower case
-    body: bytes = b""
+    body: Body | None = None
     client: str = ""  #: whose limits it counts towards
 
     @property

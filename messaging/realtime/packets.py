@@ -14,12 +14,12 @@ import msgspec
 
 # Engine.IO packet types
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+#: what a file or buffer inside a call is sent as, behind the call
+BINARY = b"b"
 # socket.io packet types, inside an Engine.IO message
-CONNECT, DISCONNECT, EVENT, ACK, ERROR = "0", "1", "2", "3", "4"
+CONNECT, DISCONNECT, EVENT, ACK, ERROR, BINARY_EVENT = "0", "1", "2", "3", "4", "5"
 
-#: of one POST; a client that comes back with MAX_SUBSCRIPTIONS sends no more
-MAX_PACKETS = 1_000
-_SEPARATOR = b"\x1e"
+SEPARATOR = b"\x1e"  #: of the packets of a POST in revision 4
 _DIGITS = frozenset("0123456789")
 
 
@@ -30,45 +30,13 @@ class BadPacket(ValueError):
 def encode_payload(packets: Iterable[bytes], protocol: int) -> bytes:
     """Several packets as the body of one long-polling answer."""
     if protocol >= 4:
-        return _SEPARATOR.join(packets)
+        return SEPARATOR.join(packets)
     return b"".join(b"%d:%s" % (_utf16_length(packet), packet) for packet in packets)
-
-
-def decode_payload(body: bytes, protocol: int) -> list[bytes]:
-    """The packets of a POST body. Raises BadPacket."""
-    if protocol < 4:
-        return _decode_lengths(body)
-    packets = body.split(_SEPARATOR, MAX_PACKETS)
-    if len(packets) > MAX_PACKETS:
-        raise BadPacket("too much at once")
-    return packets
 
 
 def _utf16_length(packet: bytes) -> int:
     """Revision 3 counts as JavaScript does: in UTF-16 units."""
     return len(packet) if packet.isascii() else len(packet.decode().encode("utf-16-le")) // 2
-
-
-def _decode_lengths(body: bytes) -> list[bytes]:
-    """`<length>:<packet>` repeated."""
-    try:
-        units = body.decode().encode("utf-16-le")
-    except UnicodeDecodeError as error:
-        raise BadPacket("not UTF-8") from error
-    packets, at = [], 0
-    while at < len(units):
-        colon = units.find(b":\0", at, at + 2 * 12)
-        digits = units[at:colon].decode("utf-16-le") if colon >= 0 else ""
-        if not digits or not _DIGITS.issuperset(digits):
-            raise BadPacket("no length")
-        start, end = colon + 2, colon + 2 + 2 * int(digits)
-        if end > len(units):
-            raise BadPacket("shorter than its length")
-        packets.append(units[start:end].decode("utf-16-le", "replace").encode())
-        if len(packets) > MAX_PACKETS:
-            raise BadPacket("too much at once")
-        at = end
-    return packets
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +55,17 @@ def decode_socket_packet(text: bytes) -> SocketPacket:
         packet = text.decode()
     except UnicodeDecodeError as error:
         raise BadPacket("not UTF-8") from error
-    if not packet or packet[0] not in "01234":
+    if not packet or packet[0] not in "012345":
         raise BadPacket("unknown type")
-    namespace, rest = "/", packet[1:]
+    type_, namespace, rest = packet[0], "/", packet[1:]
+    if type_ == BINARY_EVENT:
+        attachments, _, rest = rest.partition("-")
+        if not _DIGITS.issuperset(attachments):
+            raise BadPacket("no number of attachments")
     if rest.startswith("/"):
         namespace, _, rest = rest.partition(",")
     namespace, _, query = namespace.partition("?")
-    return SocketPacket(packet[0], namespace, query, _json(rest.lstrip("0123456789")))
+    return SocketPacket(type_, namespace, query, _json(rest.lstrip("0123456789")))
 
 
 def _json(text: str) -> bytes:

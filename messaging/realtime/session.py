@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from messaging.realtime import packets
-from messaging.realtime.connection import MAX_RECEIVED, MAX_RECEIVED_OF_STRANGERS, MAX_UNSENT, Connection
+from messaging.realtime.connection import MAX_UNSENT, Connection
 from messaging.realtime.exchange import Request
+from messaging.realtime.incoming import ROOM, ROOM_OF_ARRIVING, ROOM_OF_STRANGERS, Body, Incoming, Room
 from messaging.realtime.limits import Limits
 from messaging.realtime.packets import BadPacket
 
@@ -30,6 +31,9 @@ class Client(Protocol):
 
     def receive(self, message: bytes) -> None:
         """Take what followed the type of an Engine.IO message. Raises BadPacket."""
+
+    def refuse_unread(self, start: bytes, end: bytes) -> None:
+        """Answer one that was too long to keep, as far as its ends tell what it was."""
 
     def closed(self) -> None:
         """The session is over."""
@@ -82,6 +86,7 @@ class Session:
         if self._is_open:
             self._join_by = _NEVER
             self._home.joined(self)
+            self._give_room()
 
     def leave(self) -> None:
         """It left its namespace, and has nothing to do here any more."""
@@ -92,14 +97,19 @@ class Session:
         if self.is_stranger and self._is_open:
             self.is_stranger = False
             self._home.know(self)
-            for connection in (self._probe, self._websocket):
-                if connection is not None:
-                    connection.most_received = self.most_received
+            self._give_room()
+
+    def _give_room(self) -> None:
+        for connection in (self._probe, self._websocket):
+            if connection is not None:
+                connection.room = self.room
 
     @property
-    def most_received(self) -> int:
-        """Bytes of one POST or websocket message."""
-        return MAX_RECEIVED_OF_STRANGERS if self.is_stranger else MAX_RECEIVED
+    def room(self) -> Room:
+        """Of one POST or websocket message."""
+        if not self.is_stranger:
+            return ROOM
+        return ROOM_OF_STRANGERS if self._join_by == _NEVER else ROOM_OF_ARRIVING
 
     @property
     def held(self) -> int:
@@ -158,9 +168,9 @@ class Session:
     def _poll_lost(self) -> None:
         self._poll = None
 
-    def post(self, body: bytes) -> None:
+    def post(self, body: Body) -> None:
         """Take the packets of a POST. Raises BadPacket."""
-        received = packets.decode_payload(body, self.protocol)
+        received = body.packets()
         self._home.limits.spend(self.address, len(received))
         for packet in received:
             self.receive(packet)
@@ -173,17 +183,17 @@ class Session:
             connection.close()
             return
         self._probe, self._probed_at = connection, self._loop.time()
-        connection.most_received = self.most_received
-        connection.on_text = self._receive_probe
+        connection.room = self.room
+        connection.on_message = self._receive_probe
         connection.on_lost = self._probe_lost
 
-    def _receive_probe(self, text: str) -> None:
+    def _receive_probe(self, message: Incoming) -> None:
         assert self._probe is not None
-        if text == "2probe":
+        if message.start == b"2probe":
             self._is_probed = True
             self._probe.send_text(b"3probe")
             self._answer_poll([packets.NOOP])  # the client stops polling before it upgrades
-        elif text == "5":
+        elif message.start == b"5":
             connection, self._probe, self._is_probed = self._probe, None, False
             self.use_websocket(connection)
             self._answer_poll([packets.NOOP])
@@ -197,13 +207,13 @@ class Session:
     def use_websocket(self, connection: Connection) -> None:
         """Send and receive there from now on."""
         self._websocket = connection
-        connection.most_received = self.most_received
-        connection.on_text = self._receive_text
+        connection.room = self.room
+        connection.on_message = self._receive_message
         connection.on_lost = self.close
 
-    def _receive_text(self, text: str) -> None:
+    def _receive_message(self, message: Incoming) -> None:
         with self.closing_on_bad_packets():
-            self.receive(text.encode(errors="replace"))
+            self.receive(message)
 
     @contextlib.contextmanager
     def closing_on_bad_packets(self) -> Iterator[None]:
@@ -215,11 +225,14 @@ class Session:
 
     # Both
 
-    def receive(self, packet: bytes) -> None:
+    def receive(self, received: Incoming) -> None:
         """Take one packet. Raises BadPacket."""
         self._heard_at = self._loop.time()
+        packet = received.start
         kind = packet[:1]
-        if kind == packets.MESSAGE:
+        if received.is_cut:
+            self.client.refuse_unread(packet[1:], received.end)
+        elif kind == packets.MESSAGE:
             self.client.receive(packet[1:])
         elif kind == packets.PING:
             self.send(packets.PONG, packet[1:])
@@ -227,7 +240,7 @@ class Session:
             self._awaits_pong = False
         elif kind == packets.CLOSE:
             self.close()
-        elif kind not in (packets.UPGRADE, packets.NOOP):
+        elif kind not in (packets.UPGRADE, packets.NOOP) and (kind != packets.BINARY or self.room.is_strict):
             raise BadPacket("unknown type")
 
     def beat(self, now: float) -> None:
@@ -257,7 +270,7 @@ class Session:
         for connection in (self._probe, self._websocket):
             if connection is not None:
                 connection.on_lost = _nothing
-                connection.on_text = _ignore
+                connection.on_message = _ignore
                 connection.close()
 
     def abort(self) -> None:
@@ -268,7 +281,7 @@ class Session:
                 connection.abort()
 
 
-def _ignore(_text: str) -> None:
+def _ignore(_message: Incoming) -> None:
     return None
 
 

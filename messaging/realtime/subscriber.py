@@ -27,8 +27,10 @@ from devices.errors import (
 )
 from messaging.realtime import packets
 from messaging.realtime.access import Access, Credentials, Visitor
+from messaging.realtime.calls import MAX_ID, Call, Caught, call_of, caught_in
 from messaging.realtime.errors import InvalidSelector, UnknownRealtimeCall
 from messaging.realtime.hub import Hub, Kind, Place, Subscription
+from messaging.realtime.incoming import ROOM
 from messaging.realtime.limits import CALL_COST, Limits
 from messaging.realtime.pace import Pace
 from messaging.realtime.packets import BadPacket, SocketPacket
@@ -43,7 +45,10 @@ MAX_COMMAND = 64 * 1024  #: bytes of a command's JSON
 COMMANDS_A_SECOND, COMMANDS_AT_ONCE = 20, 50  #: each goes through the database to every process
 _MAX_INBOX = 600  #: packets; MAX_SUBSCRIPTIONS and some, which is what a client sends when it comes back
 _MAX_INBOX_BYTES = 256 * 1024
-_MAX_ID = 64  #: of a call, and of an application, whose UUID may be written at any length
+_TOO_LONG = f"A call takes {ROOM.kept:,} bytes, and all that are sent at once {ROOM.at_once:,}."
+_UNREADABLE = "This is no JSON, or nested too deeply."
+_BINARY = "Files and buffers cannot be sent; send text, such as Base64."
+_TOO_MANY = "Too many calls at once."
 _MAY_NOT = "You may not listen to this channel."
 
 
@@ -58,31 +63,6 @@ class Services:
     limits: Limits
     tell: Callable[[PeerMessage], Awaitable[None]]  #: raises OperationalError, InterfaceError
     run: Callable[[Coroutine[Any, Any, None]], None]  #: in the background
-
-
-class Options(msgspec.Struct):
-    """What comes with a SUB_ON or MET_REQ."""
-
-    channel: str = ""
-    selector: str | None = None
-    type: str = ""
-    data: object = None
-    userToken: str | None = None  # noqa: N815  # the wire's word
-
-
-class Call(msgspec.Struct):
-    """The argument of SUB_ON, SUB_OFF and MET_REQ. Only the id must be right: whatever else is wrong is answered."""
-
-    id: str
-    name: object = ""
-    options: object = None
-
-    def checked_options(self) -> Options:
-        """Raises InvalidProperty."""
-        try:
-            return msgspec.convert({} if self.options is None else self.options, Options)
-        except msgspec.ValidationError as error:
-            raise InvalidProperty(f"options: {error}.", field="options") from error
 
 
 class Subscriber:
@@ -122,7 +102,32 @@ class Subscriber:
 
     def receive(self, message: bytes) -> None:
         """Take a socket.io packet. Raises BadPacket."""
-        packet = packets.decode_socket_packet(message)
+        try:
+            packet = packets.decode_socket_packet(message)
+        except BadPacket:
+            if not self._refuse_call(caught_in(message), InvalidProperty(_UNREADABLE)):
+                raise
+        else:
+            self._take(packet)
+
+    def refuse_unread(self, start: bytes, end: bytes) -> None:
+        """Answer one that was too long to keep. Who wrote what cannot be answered waits until it connects again."""
+        self._services.limits.spend(self.credentials.address, CALL_COST)
+        self._refuse_call(caught_in(start, end), InvalidProperty(_TOO_LONG))
+
+    def _refuse_call(self, caught: Caught | None, error: ApiError) -> bool:
+        """Whether it could be."""
+        if caught is None or not self._namespace or caught.namespace.lower() not in ("", self._namespace.lower()):
+            return False
+        if self._visitor is None:
+            error = self._refusal
+        if caught.event == "SUB_ON":
+            self._refuse(caught.id, error)
+        else:
+            self._refuse_method(caught.id, error)
+        return True
+
+    def _take(self, packet: SocketPacket) -> None:
         if packet.type == packets.CONNECT:
             self._connect(packet)
         elif packet.namespace != self._namespace:
@@ -132,13 +137,18 @@ class Subscriber:
             self._session.leave()
         elif packet.type == packets.EVENT:
             self._take_event(packet.content)
+        elif packet.type == packets.BINARY_EVENT:
+            self._refuse_call(caught_in(packet.content), InvalidProperty(_BINARY))
 
     def _take_event(self, content: bytes) -> None:
         self._services.limits.spend(self.credentials.address, CALL_COST)
+        fullness = max(len(self._inbox) / _MAX_INBOX, (self._inbox_bytes + len(content)) / _MAX_INBOX_BYTES)
+        if fullness >= 1 and self._refuse_call(caught_in(content), TooManyRequests(_TOO_MANY)):
+            return
+        if fullness >= 2:
+            raise BadPacket("too much at once")
         self._inbox.append(content)
         self._inbox_bytes += len(content)
-        if len(self._inbox) > _MAX_INBOX or self._inbox_bytes > _MAX_INBOX_BYTES:
-            raise BadPacket("too much at once")
         self._work_on(self._take_packets())
 
     def closed(self) -> None:
@@ -165,7 +175,7 @@ class Subscriber:
 
     def _is_ours(self, packet: SocketPacket) -> bool:
         """Whether its namespace is the application's. Every packet repeats it, and only revision 3 adds a query."""
-        if len(packet.namespace) > 1 + _MAX_ID or (packet.query and self._session.protocol >= 4):
+        if len(packet.namespace) > 1 + MAX_ID or (packet.query and self._session.protocol >= 4):
             return False
         return packet.namespace.lower() == f"/{self.credentials.application_id}".lower()
 
@@ -238,7 +248,12 @@ class Subscriber:
         while self._inbox and not self._is_gone:
             content = self._inbox.popleft()
             self._inbox_bytes -= len(content)
-            name, call = _call(content)
+            try:
+                name, call = call_of(content)
+            except BadPacket:
+                if not self._refuse_call(caught_in(content), InvalidProperty(_UNREADABLE)):
+                    raise
+                continue
             if name == "SUB_ON":
                 await self._subscribe(call)
             elif name == "MET_REQ":
@@ -316,10 +331,13 @@ class Subscriber:
         try:
             await self._call_method(call)
         except ApiError as error:
-            # the Swift SDK reads this code as text, that of SUB_RES as a number (contract.md 6)
-            self._send("MET_RES", {"id": call.id, "error": {"code": str(error.code), "message": error.message}})
+            self._refuse_method(call.id, error)
         else:
             self._send("MET_RES", {"id": call.id, "result": None})
+
+    def _refuse_method(self, call_id: str, error: ApiError) -> None:
+        # the Swift SDK reads this code as text, that of SUB_RES as a number (contract.md 6)
+        self._send("MET_RES", {"id": call_id, "error": {"code": str(error.code), "message": error.message}})
 
     async def _call_method(self, call: Call) -> None:
         if call.name == "PUB_SUB_COMMAND":
@@ -352,18 +370,6 @@ class Subscriber:
             await self._services.tell(Command(place.application_pk, place.channel_name, msgspec.Raw(content)))
         except (OperationalError, InterfaceError) as error:
             raise ServiceUnavailable() from error
-
-
-def _call(content: bytes) -> tuple[str, Call]:
-    """`["SUB_ON", {"id", "name", "options"}]`. Raises BadPacket."""
-    try:
-        name, argument, *_ = msgspec.json.decode(content, type=list[msgspec.Raw])
-        event, call = msgspec.json.decode(name, type=str), msgspec.json.decode(argument, type=Call)
-    except (ValueError, RecursionError) as error:
-        raise BadPacket("no call") from error
-    if len(call.id) > _MAX_ID:
-        raise BadPacket("the id is too long")
-    return event, call
 
 
 def _kind(call: Call) -> Kind:

@@ -8,16 +8,25 @@ from hypothesis import strategies as st
 
 from messaging.realtime import packets
 from messaging.realtime.connection import text_frame_header
+from messaging.realtime.incoming import ROOM, Body
 from messaging.realtime.packets import BadPacket, SocketPacket
 
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x1e"), min_size=1)
 
 
-@given(st.lists(text, min_size=1), st.sampled_from([3, 4]))
-def test_packets_survive_a_payload(sent: list[str], protocol: int) -> None:
+def decode(body: bytes, protocol: int, size: int = 1000) -> list[bytes]:
+    """The packets of a POST that comes in pieces of this size."""
+    reader = Body(protocol, ROOM)
+    for start in range(0, len(body), size):
+        reader.add(body[start : start + size])
+    return [packet.start for packet in reader.packets()]
+
+
+@given(st.lists(text, min_size=1), st.sampled_from([3, 4]), st.integers(1, 20))
+def test_packets_survive_a_payload_in_any_pieces(sent: list[str], protocol: int, size: int) -> None:
     encoded = [packet.encode() for packet in sent]
 
-    assert packets.decode_payload(packets.encode_payload(encoded, protocol), protocol) == encoded
+    assert decode(packets.encode_payload(encoded, protocol), protocol, size) == encoded
 
 
 def test_revision_3_counts_utf_16_units() -> None:
@@ -27,7 +36,7 @@ def test_revision_3_counts_utf_16_units() -> None:
 @pytest.mark.parametrize("body", [b"5:ab", b"x:ab", b"ab", b":ab", b"-1:a", b"\xff:a", b"99999999999999:a"])
 def test_a_revision_3_body_with_wrong_lengths_is_refused(body: bytes) -> None:
     with pytest.raises(BadPacket):
-        packets.decode_payload(body, 3)
+        decode(body, 3)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +48,7 @@ def test_a_revision_3_body_with_wrong_lengths_is_refused(body: bytes) -> None:
         (b'2/APP,["A",{"x":1}]', SocketPacket("2", "/APP", "", b'["A",{"x":1}]')),
         (b'2/APP,17["A"]', SocketPacket("2", "/APP", "", b'["A"]')),
         (b"1/APP,", SocketPacket("1", "/APP")),
+        (b'51-/APP,["A"]', SocketPacket("5", "/APP", "", b'["A"]')),
     ],
 )
 def test_a_socket_packet_is_read(written: bytes, packet: SocketPacket) -> None:

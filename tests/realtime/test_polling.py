@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import pytest
 
 from tests.realtime.conftest import Live
 from tests.realtime.live_client import LiveClient
-
-
-@dataclass(slots=True)
-class Poller:
-    """A client that only polls."""
-
-    live: Live
-    protocol: int
-    sid: str = ""
-    application: str = ""  #: in the path, where that is not the one of `live`
-    names_revision: bool = True
-
-    def request(self, method: str, body: bytes | None = None, **query: object) -> tuple[int, str]:
-        """Status and body of one request; the session's id goes with it once there is one."""
-        parameters: dict[str, object] = {"transport": "polling", "apiKey": self.live.account.key, "t": "x"}
-        if self.names_revision:
-            parameters["EIO"] = self.protocol
-        if self.sid:
-            parameters["sid"] = self.sid
-        path = f"/{self.application or self.live.application_id}/?{urlencode({**parameters, **query})}"
-        connection = http.client.HTTPConnection("127.0.0.1", self.live.stack.socket_port, timeout=30)
-        try:
-            connection.request(method, path, body, {"Content-Type": "text/plain;charset=UTF-8"})
-            response = connection.getresponse()
-            self.headers = response.headers
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
-
-    headers: http.client.HTTPMessage | None = None
-
-    def poll(self) -> str:
-        """A GET's body."""
-        status, body = self.request("GET")
-        assert status == 200, body
-        return body
-
-    def post(self, body: str) -> None:
-        """Send packets."""
-        assert self.request("POST", body.encode()) == (200, "ok")
+from tests.realtime.poller import Poller
 
 
 @pytest.fixture
