@@ -342,7 +342,7 @@ def _registrations(spec: AudienceSpec, narrowing: Sql, scope: Scope) -> tuple[st
 
 
 def _scanned(spec: AudienceSpec, narrowing: Sql, ids: tuple[int, int]) -> tuple[str, list[Any]]:
-    """As `_registrations`, with a plan that depends on no statistics: the range as it lies, each row judged by itself.
+    """As `_registrations`, with a plan that hardly depends on statistics: the range as it lies, each row by itself.
 
     OFFSET 0 keeps the planner from asking any index but that of the ids, IS TRUE from joining the listeners, LIMIT,
     which nothing reaches, from doubting that they fit into memory.
