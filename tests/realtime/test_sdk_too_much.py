@@ -16,6 +16,6 @@ def test_the_sdk_hears_of_each_command_that_is_too_much_and_stays_connected(live
     assert report["connects"] == 1
     assert (report["longWhileWaiting"], report["long"]) == (5901, 5901)
     assert set(report["outcomes"]) == {"sent", "5906"}
-    assert (report["nested"], report["buffer"]) == (5901, 5901)
+    assert (report["nested"], report["buffer"], report["bufferWhileWaiting"]) == (5901, 5901, 5901)
     assert report["halfAnEmoji"] in ("sent", 5906)
     assert report["message"] == "hello"

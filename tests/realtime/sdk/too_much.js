@@ -23,14 +23,16 @@
     const send = data => outcome(channel.send('chat', data));
     // before it is connected: all that waits is sent at once
     const waiting = Array.from({ length: many }, (_, number) => send({ number }));
-    waiting.push(send('x'.repeat(length)));
+    const buffer = () => send({ bytes: new Uint8Array([1, 2, 3]).buffer, text: 'ä€😀' });
+    waiting.push(buffer(), send('x'.repeat(length)));
     const first = await Promise.all(waiting);
     report.longWhileWaiting = first.pop();
+    report.bufferWhileWaiting = first.pop();
     report.outcomes = [...new Set(first)].map(String).sort();
 
     report.long = await send({ text: 'x'.repeat(length) });
     report.nested = await send(nested(3000));
-    report.buffer = await send({ bytes: new Uint8Array([1, 2, 3]).buffer });
+    report.buffer = await buffer();
     report.halfAnEmoji = await send('tea \ud83d');
     await channel.publish('hello');
     report.message = (await received).message;
