@@ -10,12 +10,14 @@ import codecs
 from dataclasses import dataclass
 
 from devices.errors import BodyTooLarge
-from messaging.realtime.packets import SEPARATOR, BadPacket
+from messaging.realtime.packets import BINARY, SEPARATOR, BadPacket
 
 KIB = 1024
 #: bytes kept of each end of what is too long: its event and its id stand at one of them
 ENDS = 512
 _LONGEST_NUMBER = 12
+#: of packets that are marked
+_BYTES, _END_OF_NUMBER = 1, 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +87,10 @@ class Body:
     def __init__(self, protocol: int, room: Room) -> None:
         self._room = room
         self._is_counted = protocol < 4
+        self._is_marked = False
         self._text = codecs.getincrementaldecoder("utf-8")()
         self._number = ""
-        self._missing = 0  #: UTF-16 units of the packet that is arriving
+        self._missing = 0  #: UTF-16 units of the packet that is arriving, bytes where it is marked
         self._whole: list[Incoming] = []
         self._current = Incoming(min(room.kept, room.at_once))
         self._fault: BadPacket | None = None
@@ -101,7 +104,11 @@ class Body:
         if self._fault is not None:
             return
         try:
-            if self._is_counted:
+            if self._is_counted and self._length == len(piece):
+                self._is_marked = piece[:1] in (b"\0", b"\1")
+            if self._is_marked:
+                self._split_by_marks(piece)
+            elif self._is_counted:
                 self._split_by_lengths(piece)
             else:
                 self._split_at_separators(piece)
@@ -166,3 +173,29 @@ class Body:
             return end
         self._missing, self._number = int(self._number), ""
         return end + 2
+
+    def _split_by_marks(self, piece: bytes) -> None:
+        """How revision 3 sends a buffer among the rest: 0 (text) or 1 (bytes), digits as bytes 0 to 9, 255, content."""
+        at = 0
+        while at < len(piece):
+            if self._missing:
+                content = piece[at : at + self._missing]
+                self._current.add(content)
+                self._missing -= len(content)
+                at += len(content)
+            else:
+                self._take_mark(piece[at])
+                at += 1
+            if not self._missing and not self._number:
+                self._complete()
+
+    def _take_mark(self, byte: int) -> None:
+        """Take a byte of what stands before a packet. Raises BadPacket."""
+        if byte == _END_OF_NUMBER and len(self._number) > 1:
+            if self._number[0] == str(_BYTES):
+                self._current.add(BINARY)
+            self._missing, self._number = int(self._number[1:]), ""
+        elif byte > (9 if self._number else _BYTES) or len(self._number) > _LONGEST_NUMBER:
+            raise BadPacket("no length")
+        else:
+            self._number += str(byte)

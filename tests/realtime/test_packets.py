@@ -29,11 +29,37 @@ def test_packets_survive_a_payload_in_any_pieces(sent: list[str], protocol: int,
     assert decode(packets.encode_payload(encoded, protocol), protocol, size) == encoded
 
 
+def marked(mark: int, content: bytes) -> bytes:
+    return bytes((mark, *map(int, str(len(content))), 255)) + content
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_revision_3_marks_packets_where_a_buffer_is_among_them(size: int) -> None:
+    body = marked(0, b"451-/APP,[]") + marked(1, b"\x04\x00\xff") + marked(0, "4ä".encode())
+
+    assert decode(body, 3, size) == [b"451-/APP,[]", b"b\x04\x00\xff", "4ä".encode()]
+
+
 def test_revision_3_counts_utf_16_units() -> None:
     assert packets.encode_payload(["4ä😀".encode(), b"2"], 3) == "4:4ä😀1:2".encode()
 
 
-@pytest.mark.parametrize("body", [b"5:ab", b"x:ab", b"ab", b":ab", b"-1:a", b"\xff:a", b"99999999999999:a"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"5:ab",
+        b"x:ab",
+        b"ab",
+        b":ab",
+        b"-1:a",
+        b"\xff:a",
+        b"99999999999999:a",
+        b"\0\5",
+        b"\0\xff",
+        b"\0\x0a\xff",
+        b"\0\2\xffa",
+    ],
+)
 def test_a_revision_3_body_with_wrong_lengths_is_refused(body: bytes) -> None:
     with pytest.raises(BadPacket):
         decode(body, 3)

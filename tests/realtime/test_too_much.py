@@ -131,6 +131,21 @@ def test_a_long_command_in_a_post_is_refused_and_its_neighbours_are_taken(live: 
 
 
 @pytest.mark.parametrize("protocol", [3, 4])
+def test_a_file_beside_a_call_in_a_post_is_refused_by_itself(live: Live, protocol: int) -> None:
+    poller = Poller.joined(live, protocol)
+    call = json.dumps(["MET_REQ", in_javascript("file", {"_placeholder": True, "num": 0})])
+    packet = f"451-/{live.application_id},{call}".encode()
+    length = bytes(map(int, str(len(packet))))
+
+    sent = packet + b"\x1ebAQID" if protocol >= 4 else b"\0" + length + b"\xff" + packet + b"\1\4\xff\4\1\2\3"
+    assert poller.request("POST", sent) == (200, "ok")
+
+    assert '["MET_RES",{"id":"file","error":{"code":"5901"' in poller.poll_until("MET_RES")
+    poller.post_packets(poller.event("MET_REQ", in_javascript("next", 1)))
+    poller.poll_until('["MET_RES",{"id":"next","result":null}]')
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
 def test_many_calls_in_one_post_are_all_answered(live: Live, protocol: int) -> None:
     """SDK 7 sends whatever waited by one POST."""
     poller = Poller.joined(live, protocol)
