@@ -323,9 +323,10 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():  # asyncio logs every write to a connection that broke
             return
-        transport.write(data)
         if transport.get_write_buffer_size() > MAX_UNSENT:
             self.abort()
+        else:  # one answer may be longer: who is cut off for a long list of users asks for it again, for ever
+            transport.write(data)
 
     @property
     def held(self) -> int:

@@ -123,12 +123,13 @@ class Session:
         if self._websocket is not None:
             self._websocket.send_text(*parts)
             return
+        if self._waiting_bytes > MAX_UNSENT:
+            self.close()
+            return
         packet = b"".join(parts)
         self._waiting.append(packet)
         self._waiting_bytes += len(packet)
-        if self._waiting_bytes > MAX_UNSENT:
-            self.close()
-        elif not self._flush_is_coming:
+        if not self._flush_is_coming:
             # not at once: what is sent in the same turn of the loop travels in the same answer
             self._flush_is_coming = True
             self._loop.call_soon(self._flush)

@@ -12,6 +12,8 @@ import pytest
 from django.db import connection
 
 from console import postgres
+from messaging.realtime import bus
+from messaging.realtime.peer_events import Arrival, Roster
 from tests.free_ports import free_ports
 from tests.postgres_plugin import DATA_DIR
 from tests.realtime.conftest import Live
@@ -117,6 +119,24 @@ def test_subscribers_outlive_the_loss_of_every_database_connection(live: Live) -
 
     assert client.next_content()["message"] == "first after the loss"
     assert client.is_silent(1.0)
+
+
+def test_a_list_of_users_longer_than_what_may_wait_reaches_who_asks(live: Live) -> None:
+    place = live.account.application.pk, "default"
+    crowd = [Arrival(*place, f"connection-{number:08}", f"{number:036}") for number in range(120_000)]
+    bus.tell_peers(Roster("crowd", crowd))
+    client = live.client()
+
+    def listed() -> bool:
+        call_id = client.subscribe("USERS")
+        people = client.next_content()["data"]
+        client.call("SUB_OFF", call_id=call_id)
+        return len(people) == len(crowd)
+
+    try:
+        wait_until(listed, "the crowd", 10)
+    finally:
+        bus.tell_peers(Roster("crowd", [], ends=True))
 
 
 def test_a_subscriber_that_does_not_read_is_cut_off_and_slows_nobody(live: Live) -> None:
