@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.error
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -79,20 +80,23 @@ def test_user_status_spans_processes(live: Live, other_url: str) -> None:
     assert arrived["data"][0].keys() == {"connectionId", "userId"}
 
 
+def listed(live: Live, url: str = "") -> list[dict[str, Any]]:
+    """Who is there, as a client of its own hears: between two listings one client would hear of changes as well."""
+    client = live.client(url=url) if url else live.client()
+    client.subscribe("USERS")
+    people: list[dict[str, Any]] = client.next_content()["data"]
+    client.close()
+    return people
+
+
 def test_a_process_that_starts_later_knows_who_is_there(live: Live, stack: Stack) -> None:
     early = live.client()
     early.subscribe("CONNECT")
     (port,) = free_ports(1)
     stack.start_sockets("late sockets", port)
-    late = live.client(url=f"http://127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}"
 
-    def listed() -> bool:
-        call_id = late.subscribe("USERS")
-        people = late.next_content()["data"]
-        late.call("SUB_OFF", call_id=call_id)
-        return len(people) == 1
-
-    wait_until(listed, "the first process's people", 10)
+    wait_until(lambda: len(listed(live, url)) == 1, "the first process's people", 10)
     stack.stop("late sockets")
 
 
@@ -125,16 +129,8 @@ def test_a_list_of_users_longer_than_what_may_wait_reaches_who_asks(live: Live) 
     place = live.account.application.pk, "default"
     crowd = [Arrival(*place, f"connection-{number:08}", f"{number:036}") for number in range(120_000)]
     bus.tell_peers(Roster("crowd", crowd))
-    client = live.client()
-
-    def listed() -> bool:
-        call_id = client.subscribe("USERS")
-        people = client.next_content()["data"]
-        client.call("SUB_OFF", call_id=call_id)
-        return len(people) == len(crowd)
-
     try:
-        wait_until(listed, "the crowd", 10)
+        wait_until(lambda: len(listed(live)) == len(crowd), "the crowd", 10)
     finally:
         bus.tell_peers(Roster("crowd", [], ends=True))
 
