@@ -15,8 +15,9 @@ from messaging.idempotency import forget_old_keys
 from messaging.polling import forget_unused
 
 #: A drain that stands still for so long hangs for good: the kernel ends its process (SIGALRM), and the cluster starts
-#: another. Longer than a statement waits for a server that holds its answer back.
-_HANGS_AFTER_S = 120
+#: another. Long enough to outlast a server that holds its answers back for minutes: what the drain holds is written
+#: then, while everything it had on the wire would be sent again by its successor.
+_HANGS_AFTER_S = 300
 
 
 def drain() -> None:
@@ -29,6 +30,9 @@ def drain() -> None:
         terminated.set()
         work.stop()
 
+    # django-q2's own handler would raise an error wherever the drain stands, for the drain to deal with
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_HANGS_AFTER_S)
     former = signal.signal(signal.SIGTERM, stop)
     try:
         work.run()
