@@ -13,6 +13,7 @@ from messaging.models import (
     Batch,
     DeliveryRecord,
     Lane,
+    LatencyCount,
     Message,
     Occurrence,
     OutcomeCount,
@@ -148,6 +149,14 @@ class PaceAdmin(BoundedAdmin[Pace]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The senders make them."""
         return False
+
+
+@admin.register(LatencyCount)
+class LatencyCountAdmin(ReadOnlyAdmin[LatencyCount]):
+    """The histograms of /metrics."""
+
+    list_display = ("latency", "bucket", "firings", "seconds")
+    list_filter = ("latency",)
 
 
 @admin.register(OutcomeCount)
