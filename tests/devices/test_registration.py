@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from devices import registration
 from devices.channels import ensure_channels
@@ -138,6 +140,81 @@ def test_devices_fighting_for_tokens_never_share_one_and_never_fail() -> None:
     tokens = list(DeviceRegistration.objects.filter(state="active").values_list("token", flat=True))
     assert len(tokens) == len(set(tokens))
     assert DeviceRegistration.objects.count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_registrations_each_get_what_they_would_get_alone() -> None:
+    application = make_application()
+    register(application, _request("same", "tok-same", "news"))
+    register(application, _request("other-channels", "tok-channels", "news", "sport"))
+    register(application, _request("other-token", "tok-before"))
+    register(application, _request("holder", "tok-moved"))
+    disable_gone([_gone(make_registration(application, device_id="gone", token="tok-gone"), "tok-gone")])
+    wanted = [
+        _request("same", "tok-same", "news"),
+        _request("other-channels", "tok-channels", "sport", "tea"),
+        _request("other-token", "tok-after"),
+        _request("taker", "tok-moved", "tea"),
+        _request("gone", "tok-gone", "news"),
+        *(_request(f"new-{n}", f"tok-new-{n}", "default", f"channel-{n}") for n in range(12)),
+    ]
+    answers: dict[str, Registered] = {}
+
+    def call(request: RegistrationRequest) -> None:
+        answers[request.device_id] = register(application, request)
+
+    for _ in range(3):
+        _in_parallel([lambda request=request: call(request) for request in wanted])
+
+    stored = {device.device_id: device for device in DeviceRegistration.objects.prefetch_related("channels")}
+    assert (stored["holder"].state, stored["holder"].gone_reason) == ("gone", "token moved")
+    for request in wanted:
+        device = stored[request.device_id]
+        assert (device.state, device.gone_at, device.token) == ("active", None, request.token)
+        assert device.registration_id == answers[request.device_id].registration_id
+        assert {channel.name for channel in device.channels.all()} == set(request.channel_names)
+        assert not device.subscription_set.exclude(os="ANDROID", push_service="fcm", is_active=True).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_device_that_somebody_holds_keeps_no_other_waiting() -> None:
+    application = make_application()
+    register(application, _request("held", "tok-held"))
+    others = [_request(f"other-{n}", f"tok-{n}") for n in range(15)]
+
+    def call(request: RegistrationRequest) -> None:
+        try:
+            register(application, request)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(16) as pool, transaction.atomic():
+        DeviceRegistration.objects.select_for_update().get(device_id="held")
+        held = pool.submit(call, _request("held", "tok-held"))
+        for other in [pool.submit(call, request) for request in others]:
+            other.result(timeout=10)
+        assert not held.done()
+        transaction.on_commit(lambda: held.result(timeout=10))
+
+    assert DeviceRegistration.objects.filter(state="active").count() == 16
+
+
+@pytest.mark.django_db(transaction=True)
+def test_groups_of_the_same_devices_in_any_order_never_wait_in_a_circle() -> None:
+    application = make_application()
+    # as two web processes would: one group each
+    forward = [registration._wanted(application, _request(f"device-{n}", f"tok-{n}")) for n in range(20)]
+    registration._store_together(forward)
+    barrier = threading.Barrier(2)
+
+    def store(group: list[dict[str, Any]]) -> None:
+        for _ in range(20):
+            barrier.wait(timeout=10)
+            assert None not in registration._store_together(group)
+
+    _in_parallel([lambda: store(forward), lambda: store(forward[::-1])])
+
+    assert DeviceRegistration.objects.count() == Subscription.objects.count() == 20
 
 
 @pytest.mark.django_db(transaction=True)
