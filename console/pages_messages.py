@@ -176,10 +176,12 @@ def state_of(message: Message, occurrence: Occurrence | None, ledger: Ledger) ->
 
 
 def _ended_early(message: Message, occurrence: Occurrence | None) -> State:
-    """Cancelled is the whole message, stopped one firing of it."""
+    """Cancelled is the whole message, stopped one firing of it, left out one that had not begun."""
     if occurrence is not None and occurrence.closed_at is None:
         return State("Stopping", Tone.ACTIVE)
-    return State("Cancelled" if message.status == MessageStatus.CANCELLED else "Stopped", Tone.QUIET)
+    if message.status == MessageStatus.CANCELLED:
+        return State("Cancelled", Tone.QUIET)
+    return State("Stopped" if occurrence is not None and occurrence.claimed_at else "Left out", Tone.QUIET)
 
 
 def _end_state(message: Message, ledger: Ledger) -> State:

@@ -45,6 +45,7 @@ class Progress:
     rate: float | None  #: devices a second, None when not known yet
     left: timedelta | None  #: time to the end at that rate; None while something holds devices up
     failures: list[ExplainedFailure]
+    was_retried: bool  #: a retry has some of the failed devices in hand, or has reached them
     samples: list[Sample]
     now: datetime
 
@@ -164,9 +165,15 @@ def progress_of(
         rate=rate,
         left=timedelta(seconds=ledger.pending / rate) if rate and ledger.pending and not why else None,
         failures=_explained(occurrence, ledger),
+        was_retried=_was_retried(occurrence),
         samples=recent,
         now=now,
     )
+
+
+def _was_retried(occurrence: Occurrence) -> bool:
+    retries = Occurrence.objects.filter(message=occurrence.message_id, n=occurrence.n)
+    return occurrence.closed_at is not None and retries.filter(retry_no__gt=occurrence.retry_no).exists()
 
 
 def _whole(occurrence: Occurrence, by_service: dict[PushService, Ledger]) -> Ledger:

@@ -86,6 +86,7 @@ def test_one_firing_that_is_still_to_come_can_be_left_out(page: Client, applicat
     following = message.occurrences.get(n=2)
     assert (coming.state, following.state) == (OccurrenceState.CANCELLED, OccurrenceState.SCHEDULED)
     assert (following.due_at, message.status) == (coming.due_at + timedelta(hours=1), MessageStatus.SCHEDULED)
+    assert b">Left out</span>" in page.get(page_of(message)).content
 
 
 def test_failed_devices_are_retried_as_a_firing_of_their_own(page: Client, application: Application) -> None:
@@ -95,7 +96,9 @@ def test_failed_devices_are_retried_as_a_firing_of_their_own(page: Client, appli
     make_delivery(occurrence, make_registration(application), "failed", "INTERNAL")
     make_delivery(occurrence, make_registration(application), "gone", "UNREGISTERED")  # dead: no second try helps
 
+    assert b"Retry 2 not reached" in page.get(page_of(message)).content
     html = page.post(page_of(message, "retry/"), {"n": 1, "retry": 0}, follow=True).content.decode()
+    assert b"Retry those still not reached" in page.get(page_of(message) + "?n=1&retry=0").content
 
     again = Occurrence.objects.get(message=message, retry_no=1)
     assert again.batches.get().targeted == 2

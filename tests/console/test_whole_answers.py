@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pytest
 from django.core.signals import request_finished
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from console.whole_answers import in_one_piece
+
+#: the end of a request looks at the database connection of its thread
+pytestmark = pytest.mark.django_db
 
 
 def answer_of(response: HttpResponseBase) -> Iterable[bytes]:
