@@ -30,6 +30,7 @@ from messaging.providers.base import (
     PushOutcome,
     Target,
     TransportFailure,
+    UntrustedServer,
 )
 from messaging.providers.credentials import InvalidCredential, MemoryTokenStore, TokenStore, WebPushCredential
 from messaging.providers.notifications import AndroidNotification, IosNotification, Notification
@@ -118,10 +119,10 @@ def _find(row: ProviderCredential) -> _Finding:
     try:
         provider.authorize()
         return _CHECKS[service](provider)
+    except (ProviderUnavailable, UntrustedServer) as trouble:
+        return _Finding(None, str(trouble))
     except CredentialFault as fault:
         return _Finding(False, str(fault))
-    except ProviderUnavailable as trouble:
-        return _Finding(None, str(trouble))
     finally:
         provider.transport.close()
 

@@ -107,6 +107,10 @@ class CredentialFault(ProviderError):
     """The credential is refused or unusable: pause the lane. The message tells ops what to do, without secrets."""
 
 
+class UntrustedServer(CredentialFault):
+    """Whoever answers proves not to be the push service: pause the lane too. It says nothing of the credential."""
+
+
 class ProviderUnavailable(ProviderError):
     """The service (or its token endpoint) cannot be reached now: try the batch again later."""
 

@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from messaging.providers.answers import body_excerpt, json_object, parse_retry_after, printable, text_of
-from messaging.providers.base import CredentialFault, HttpAnswer, HttpRequest, ProviderUnavailable, TransportFailure
+from messaging.providers.base import (
+    CredentialFault,
+    HttpAnswer,
+    HttpRequest,
+    ProviderUnavailable,
+    TransportFailure,
+    UntrustedServer,
+)
 from messaging.providers.credentials import AccessToken
 from messaging.providers.http_transport import HttpTransport
 from messaging.providers.transport_rules import TransportRules
@@ -24,7 +31,7 @@ def fetch_token(url: str, form: Mapping[str, str], rules: TransportRules, *, own
     """
     answer = _post(url, urlencode(form).encode(), rules)
     if answer.failure is TransportFailure.TLS:
-        raise CredentialFault(f"The token endpoint for {owner} has no valid certificate: {answer.detail}")
+        raise UntrustedServer(f"No TLS connection to the token endpoint for {owner} can be trusted: {answer.detail}")
     if answer.failure is not None:
         raise ProviderUnavailable(f"The token endpoint for {owner} cannot be reached: {answer.detail}")
     if answer.status == 429 or answer.status >= 500:

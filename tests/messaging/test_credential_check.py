@@ -117,14 +117,17 @@ def test_a_push_service_that_cannot_be_reached_is_unknown(stage: Stage, service:
     assert result.ok is None
 
 
-def test_a_certificate_nobody_trusts_is_no_fault_of_the_credential(stage: Stage, certificate: Certificate) -> None:
+@pytest.mark.parametrize("service", [PushService.FCM, PushService.APNS, PushService.WNS])
+def test_a_certificate_nobody_trusts_is_no_fault_of_the_credential(
+    stage: Stage, certificate: Certificate, service: PushService
+) -> None:
     urls = {**stage.simulators.urls, "ca_file": certificate.file}
     (settings.DATA_DIR / SIMULATOR_FILE).write_text(json.dumps(urls))
-    result = check_credential(credential(stage, "apns"))
+    result = check_credential(credential(stage, service))
     announce_simulators(stage.simulators)
 
     assert result.ok is None
-    assert "TLS" in result.detail
+    assert "No TLS connection to" in result.detail
 
 
 def test_a_push_service_that_does_not_answer_is_given_up_after_seconds(stage: Stage) -> None:
