@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from django.db import connection
+from django.db import connection, transaction
 
 from devices.errors import InvalidChannelName, UnknownChannel
 from devices.models import Application, Channel
@@ -15,6 +15,9 @@ MAX_CHANNEL_NAME = 128
 #: words that are addresses of their own where a channel's name would stand (contract.md 1)
 RESERVED_NAMES = frozenset({"push", "pushtemplates", "registrations", "registration", "channels", "email"})
 
+#: as a foreign key's check does: whoever deletes them waits until the transaction ends
+_KEEP = "SELECT * FROM devices_channel WHERE application_id = %s AND name = ANY(%s) ORDER BY id FOR KEY SHARE"
+_MOST_ROUNDS = 5
 _MAX_KNOWN = 50_000
 #: (application, name) -> id of channels seen. A deleted one shows as a broken foreign key: see `forget`.
 _known: dict[tuple[int, str], int] = {}
@@ -37,11 +40,13 @@ def channel_name(name: str) -> str:
 def ensure_channels(application: Application, names: Sequence[str]) -> list[Channel]:
     """The channels with these names, in this order and each once, made where they do not exist.
 
-    Raises InvalidChannelName.
+    Inside a transaction nobody deletes them before it ends. Raises InvalidChannelName.
     """
     wanted = list(dict.fromkeys(map(channel_name, names)))
-    _insert_missing(application.pk, wanted)
-    found = {channel.name: channel for channel in Channel.objects.filter(application=application, name__in=wanted)}
+    found: dict[str, Channel] = {}
+    while missing := [name for name in wanted if name not in found]:  # again for what was deleted in between
+        _insert_missing(application.pk, missing)
+        found |= {channel.name: channel for channel in Channel.objects.raw(_KEEP, [application.pk, missing])}
     return [found[name] for name in wanted]
 
 
@@ -74,7 +79,11 @@ def delete_channel(application: Application, name: str) -> None:
     channel = Channel.objects.filter(application=application, name=name).first()
     if channel is None:
         raise UnknownChannel()
-    channel.delete()
+    channel.subscription_set.all().delete()  # up to every device, while others go on registering
+    with transaction.atomic():
+        # waits for those whose subscription is not to be seen yet; whoever comes later finds no channel and makes one
+        Channel.objects.select_for_update().filter(pk=channel.pk).first()
+        channel.delete()
     forget(application.pk, [name])
 
 
