@@ -5,10 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import DeadlockDetected
 
 from devices.errors import InvalidChannelName, UnknownChannel
-from devices.models import Application, Channel
+from devices.models import Application, Channel, Subscription
 
 DEFAULT_CHANNEL = "default"
 MAX_CHANNEL_NAME = 128
@@ -69,22 +70,34 @@ def forget(application_pk: int, names: Sequence[str]) -> None:
 
 
 def delete_channel(application: Application, name: str) -> None:
-    """Remove the channel and who listens to it; messages keep its name. Raises UnknownChannel (5914).
+    """Remove the channel, its devices and polling subscriptions; messages keep its name. Raises UnknownChannel (5914).
 
-    Scheduled messages to it then reach nobody. The default channel stays: devices that name none are put into it.
+    Scheduled messages to it then reach no device; live subscribers, who listen to a name, stay. The default channel
+    stays: devices that name none are put into it.
     """
     name = channel_name(name)
     if name == DEFAULT_CHANNEL:
         raise InvalidChannelName("The default channel cannot be deleted.", field="channel")
-    channel = Channel.objects.filter(application=application, name=name).first()
-    if channel is None:
-        raise UnknownChannel()
-    channel.subscription_set.all().delete()  # up to every device, while others go on registering
+    for rounds_left in reversed(range(_MOST_ROUNDS)):
+        try:
+            _delete(application, name)
+            break
+        except OperationalError as error:
+            # a device renews the subscription it has, and waits for the channel while its subscription is waited for
+            if not rounds_left or not isinstance(error.__cause__, DeadlockDetected):
+                raise
+    forget(application.pk, [name])
+
+
+def _delete(application: Application, name: str) -> None:
+    named = Channel.objects.filter(application=application, name=name)
+    Subscription.objects.filter(channel__in=named).delete()  # up to every device, while others go on registering
     with transaction.atomic():
         # waits for those whose subscription is not to be seen yet; whoever comes later finds no channel and makes one
-        Channel.objects.select_for_update().filter(pk=channel.pk).first()
+        channel = named.select_for_update().first()
+        if channel is None:
+            raise UnknownChannel()
         channel.delete()
-    forget(application.pk, [name])
 
 
 def _remember(application_pk: int, names: Sequence[str]) -> None:

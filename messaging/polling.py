@@ -47,13 +47,14 @@ def subscribe(application: Application, request: SubscriptionRequest) -> Polling
     """A new subscription; messages from now on. Raises InvalidSelector, InvalidChannelName."""
     if request.selector:
         _predicate(request.selector)
-    (channel,) = ensure_channels(application, [request.channel_name])
-    return PollingSubscription.objects.create(
-        channel=channel,
-        subscriber_id=request.subscriber_id,
-        selector=request.selector,
-        subtopic=request.subtopic,
-    )
+    with transaction.atomic():  # in which nobody deletes the channel
+        (channel,) = ensure_channels(application, [request.channel_name])
+        return PollingSubscription.objects.create(
+            channel=channel,
+            subscriber_id=request.subscriber_id,
+            selector=request.selector,
+            subtopic=request.subtopic,
+        )
 
 
 def poll(application: Application, channel: str, subscription_id: str) -> list[PolledMessage]:

@@ -37,6 +37,8 @@ from messaging.templates import TemplateSnapshot, adorn, smart_message
 
 #: a publishAt this much in the past still means now: clocks differ, requests take time
 PAST_TOLERANCE = timedelta(seconds=5)
+#: of the channel, while one message is published to it
+_MOST_DELETIONS = 5
 
 #: a payload is rendered once per push service: macOS shares APNs, a PushSubscription is a browser whatever its os
 RENDERED_OS: dict[PushService, Os] = {
@@ -149,10 +151,11 @@ def publish(*, application: Application, request: PublishRequest, publisher: Pub
         (channel,) = ensure_channels(application, [request.channel_name])
         return _store(application, channel.pk, request, publisher, now)
     name = channel_name(request.channel_name)
-    try:
-        return _store(application, channel_ids(application.pk, [name])[0], request, publisher, now)
-    except IntegrityError:
-        forget(application.pk, [name])
+    for _ in range(_MOST_DELETIONS):
+        try:
+            return _store(application, channel_ids(application.pk, [name])[0], request, publisher, now)
+        except IntegrityError:  # the channel was deleted since this process met it
+            forget(application.pk, [name])
     return _store(application, channel_ids(application.pk, [name])[0], request, publisher, now)
 
 

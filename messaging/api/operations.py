@@ -153,7 +153,8 @@ _DELETE_CHANNEL = Operation(
     operation_id="deleteChannel",
     tag="Messages",
     summary="Delete a channel",
-    description="The default channel cannot be deleted.",
+    description="Its devices leave it, so that scheduled messages reach no device there; its polling subscriptions "
+    "end, live subscribers stay. The default channel cannot be deleted.",
     parameters={"channel": (RESERVED, {**CHANNEL, "examples": ["news"]})},
     errors=(general.UnknownChannel, general.InvalidChannelName, errors.PublishForbidden),
 )
