@@ -25,8 +25,9 @@ MAX_VALUE_NAME = 64
 _STATUSES = ["SCHEDULED", "PUBLISHED", "FAILED", "CANCELLED", "UNKNOWN"]
 _OS_WORD = f"(FOR_)?({'|'.join(OsMask.__members__)})"
 _NO_LINE_BREAK = r"^[^\r\n\u0000]*$"
+_NO_NUL = r"^[^\u0000]*$"
 
-HeaderValue = Annotated[str | int | float | bool, described("", maxLength=MAX_HEADER_VALUE, pattern=_NO_LINE_BREAK)]
+HeaderValue = Annotated[str | int | float | bool, described("", maxLength=MAX_HEADER_VALUE, pattern=_NO_NUL)]
 
 
 class PublishBody(msgspec.Struct, rename="camel"):
@@ -36,10 +37,7 @@ class PublishBody(msgspec.Struct, rename="camel"):
     publisher_id: Annotated[str | None, described("", "corner-coffee", maxLength=MAX_TEXT)] = None
     subtopic: Annotated[str | None, described("", "tea.green", maxLength=MAX_TEXT)] = None
     headers: Annotated[
-        dict[
-            str, Annotated[str | int | float | bool, described("", maxLength=MAX_HEADER_VALUE, pattern=_NO_LINE_BREAK)]
-        ]
-        | None,
+        dict[str, HeaderValue] | None,
         described(
             "Appearance on each platform (`android-*`, `ios-*`, `wp-*`, `web-*`); any other is custom data.",
             {"ios-alert-title": "Corner Coffee", "ios-badge": 1},
