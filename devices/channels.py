@@ -56,11 +56,10 @@ def channel_ids(application_pk: int, names: Sequence[str]) -> list[int]:
 
     An id may belong to a channel that was deleted since: who runs into that calls `forget` and asks again.
     """
-    known = [_known.get((application_pk, name)) for name in names]
-    if None in known:
-        _remember(application_pk, names)
-        known = [_known[application_pk, name] for name in names]
-    return [pk for pk in known if pk is not None]
+    ids = {name: pk for name in names if (pk := _known.get((application_pk, name))) is not None}
+    while missing := [name for name in names if name not in ids]:  # again for what was deleted in between
+        ids |= _remember(application_pk, missing)
+    return [ids[name] for name in names]
 
 
 def forget(application_pk: int, names: Sequence[str]) -> None:
@@ -100,12 +99,14 @@ def _delete(application: Application, name: str) -> None:
         channel.delete()
 
 
-def _remember(application_pk: int, names: Sequence[str]) -> None:
+def _remember(application_pk: int, names: Sequence[str]) -> dict[str, int]:
+    """Ids by name; without those that somebody deletes at this moment."""
     _insert_missing(application_pk, names)
     if len(_known) > _MAX_KNOWN:
         _known.clear()
-    for pk, name in Channel.objects.filter(application=application_pk, name__in=names).values_list("pk", "name"):
-        _known[application_pk, name] = pk
+    ids = dict(Channel.objects.filter(application=application_pk, name__in=names).values_list("name", "pk"))
+    _known.update({(application_pk, name): pk for name, pk in ids.items()})
+    return ids
 
 
 def _insert_missing(application_pk: int, names: Sequence[str]) -> None:

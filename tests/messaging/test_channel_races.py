@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, connections, transaction
 
-from devices.channels import delete_channel, ensure_channels
+from devices.channels import channel_ids, delete_channel, ensure_channels, forget
 from devices.errors import UnknownChannel
 from devices.models import Application, Channel
 from messaging import polling
@@ -103,3 +103,21 @@ def test_of_two_who_delete_a_channel_at_once_one_is_told_that_there_is_none() ->
         errors = [deletion.exception(_PATIENCE_S) for deletion in both]
 
     assert sorted(map(type, errors), key=str) == sorted([type(None), UnknownChannel], key=str)
+
+
+def test_a_channel_deleted_while_it_is_looked_up_is_made_anew() -> None:
+    application = make_application()
+    (old,) = ensure_channels(application, ["news"])
+    forget(application.pk, ["news"])
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Channel.objects.create(application=application, name="early")  # whoever makes it too waits
+            looking_up = pool.submit(_closing, lambda: channel_ids(application.pk, ["early", "news"]))
+            wait_until(_somebody_waits_for_a_lock, _PATIENCE_S, "the look-up to wait")
+            with ThreadPoolExecutor(1) as other:
+                other.submit(_closing, lambda: delete_channel(application, "news")).result(_PATIENCE_S)
+        found = looking_up.result(_PATIENCE_S)
+
+    assert found == [Channel.objects.get(name=name).pk for name in ("early", "news")]
+    assert old.pk not in found
