@@ -18,8 +18,9 @@ from typing import Generic, TypeVar, cast
 #: without this wait 0.87 and 1.01. Over 32 it makes no difference.
 _GATHERING_S = 0.001
 
-#: who waits longer for its turn goes alone: the one that leads may wait for a connection that is dead
-_PATIENCE_S = 0.5
+#: Who waits longer for its turn takes the lead: the one that has it may wait for a connection that is dead. Who waits
+#: as long again for the group that took it goes alone.
+PATIENCE_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True, eq=False)
 class _Call(Generic[Item, Result]):
-    """One thread's call; the thread sleeps at `wait` until the call is made, or it is to lead, or to go alone."""
+    """One thread's call; the thread sleeps at `wait` until the call is made, or it is to lead, or has waited enough."""
 
     item: Item
     wait: threading.Lock = field(default_factory=threading.Lock)
@@ -43,7 +44,8 @@ class GroupCommit(Generic[Item, Result]):
 
     `together` takes items and gives a result for each, in one transaction; items of one `key` never go in the same
     group. Where it raises, each of its calls goes to `alone`, in its own thread, so that nobody meets another's error.
-    What `together` waits for everybody behind it waits for: it has to give up soon, `alone` need not.
+    One that is still held after half a second is left behind, by those that wait for their turn and by those it took:
+    these go to `alone` too, so what `together` does so late must not undo what came after.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class GroupCommit(Generic[Item, Result]):
         self._key = key
         self._most = most
         self._waiting: deque[_Call[Item, Result]] = deque()
-        self._is_led = False
+        self._leader: _Call[Item, Result] | None = None  #: not among those that wait
         self._is_shared = False
         self._lock = threading.Lock()
 
@@ -72,42 +74,44 @@ class GroupCommit(Generic[Item, Result]):
         """The item's result. Raises what `alone` raises for it."""
         call: _Call[Item, Result] = _Call(item)
         with self._lock:
-            self._waiting.append(call)
-            call.is_leader, self._is_led = not self._is_led, True
-            if not call.is_leader:
+            if self._leader is None:
+                self._leader, call.is_leader = call, True
+            else:
+                self._waiting.append(call)
                 call.wait.acquire()
-        if not call.is_leader and not call.wait.acquire(timeout=_PATIENCE_S) and not self._withdraw(call):
-            call.wait.acquire()
+        if not call.is_leader and not call.wait.acquire(timeout=PATIENCE_S) and not self._takes_lead(call):
+            call.wait.acquire(timeout=PATIENCE_S)
         if call.is_leader:
-            self._lead()
+            self._lead(call)
         return cast(Result, call.result) if call.is_done else self._alone(item)
 
-    def _withdraw(self, call: _Call[Item, Result]) -> bool:
-        """Whether nobody had taken the call, or left the lead to it: it goes alone."""
+    def _takes_lead(self, call: _Call[Item, Result]) -> bool:
+        """Whether the call, having waited long, leads now: the lead was left to it, or nobody has taken it."""
         with self._lock:
-            if call.is_leader or call not in self._waiting:
-                return False
-            self._waiting.remove(call)
-            return True
+            if call in self._waiting:
+                self._waiting.remove(call)
+                self._leader, call.is_leader = call, True
+            return call.is_leader
 
-    def _lead(self) -> None:
+    def _lead(self, leader: _Call[Item, Result]) -> None:
         """Make the calls that wait, one's own as the first; then leave the lead to the first that came since."""
-        if self._is_shared:
-            time.sleep(_GATHERING_S)
-        group = self._take_group()
+        group = [leader]
         try:
+            if self._is_shared:
+                time.sleep(_GATHERING_S)
+            group = self._take_group(leader)
             for call, result in zip(group, self._together([call.item for call in group]), strict=True):
-                call.result, call.is_done = result, True
+                call.result, call.is_done = result, True  # in this order: who has waited enough looks at any moment
         except Exception as error:  # noqa: BLE001 (whatever it was: each learns by itself what is wrong)
             logger.debug("A group of %d goes one by one: %s", len(group), type(error).__name__)
         finally:
-            self._leave_lead(len(group))
+            self._leave_lead(leader, len(group))
             for call in group[1:]:
                 call.wait.release()
 
-    def _take_group(self) -> list[_Call[Item, Result]]:
-        """The longest waiting calls, each key once; the others keep their order."""
-        group: dict[Hashable, _Call[Item, Result]] = {}
+    def _take_group(self, leader: _Call[Item, Result]) -> list[_Call[Item, Result]]:
+        """The leader and the longest waiting calls, each key once; the others keep their order."""
+        group: dict[Hashable, _Call[Item, Result]] = {self._key(leader.item): leader}
         later: list[_Call[Item, Result]] = []
         with self._lock:
             while self._waiting and len(group) < self._most:
@@ -117,10 +121,12 @@ class GroupCommit(Generic[Item, Result]):
             self._waiting.extendleft(reversed(later))
         return list(group.values())
 
-    def _leave_lead(self, made: int) -> None:
+    def _leave_lead(self, leader: _Call[Item, Result], made: int) -> None:
         with self._lock:
-            self._is_led = bool(self._waiting)
-            self._is_shared = self._is_led or made > 1
-            if self._is_led:
-                self._waiting[0].is_leader = True
-                self._waiting[0].wait.release()
+            self._is_shared = bool(self._waiting) or made > 1
+            if self._leader is not leader:
+                return  # somebody lost patience
+            self._leader = self._waiting.popleft() if self._waiting else None
+            if self._leader is not None:
+                self._leader.is_leader = True
+                self._leader.wait.release()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ from psycopg.errors import DeadlockDetected
 
 from devices.channels import DEFAULT_CHANNEL, channel_ids, ensure_channels, forget
 from devices.errors import UnknownDevice, UnknownDeviceToCancel
-from devices.group_commit import GroupCommit
+from devices.group_commit import PATIENCE_S, GroupCommit
 from devices.models import Application, DeviceRegistration, RegistrationState, Subscription
 from devices.prepared import fetch_all
 from devices.push_services import Os, PushService
@@ -47,9 +47,13 @@ _MOST_ROUNDS = 5
 #: what goes into one statement: as many as the web process has threads, and then some
 _MOST_TOGETHER = 32
 
+#: Half of what callers wait for a group before they go alone: a group that hangs and goes on later leaves a device be
+#: that was stored in the meantime. That holds as long as the clocks of web and database agree to this.
+_FRESH = timedelta(seconds=PATIENCE_S / 2)
+
 #: A function of migration 0012: upsert and subscribe in one commit. Gives NULL in the place of a device, and does not
 #: change it, where it is known with another token (or was gone) and that is not allowed. In a hurry it fails rather
-#: than wait a quarter of a second for somebody who holds one of the devices.
+#: than wait a quarter of a second for somebody who holds one of the devices, and leaves out what is newer than itself.
 _REGISTER = "SELECT devices_register(%(wanted)s::json, %(may_change_token)s, %(is_hurried)s)"
 #: First whoever sets the same device or token, then the rows concerned in the order of ids: nobody waits in a circle,
 #: and the snapshot that looks for the token's holder is younger than the locks.
@@ -229,7 +233,8 @@ def _store(wanted: Sequence[dict[str, Any]], *, may_change_token: bool, is_hurri
 
 
 def _store_together(wanted: Sequence[dict[str, Any]]) -> list[UUID | None]:
-    return _store(wanted, may_change_token=False, is_hurried=True)
+    first = {**wanted[0], "unless_seen_since": datetime.now(UTC) + _FRESH}  # said once for all of them
+    return _store([first, *wanted[1:]], may_change_token=False, is_hurried=True)
 
 
 def _store_alone(wanted: dict[str, Any]) -> UUID | None:

@@ -19,10 +19,13 @@ DECLARE
     channel_lists text[];
     listens_to bigint[];
     wanted_channels bigint[];
+    unless_seen_since timestamptz;
 BEGIN
     IF is_hurried THEN
         -- a device that somebody else holds must not keep the others waiting: then each goes by itself
         SET LOCAL lock_timeout = '250ms';
+        -- a session that hung on its way here: whom it was to store went by themselves, and may have come again
+        unless_seen_since := (wanted #>> '{0,unless_seen_since}')::timestamptz;
     END IF;
 
     WITH w AS MATERIALIZED (
@@ -48,7 +51,10 @@ BEGIN
             os_version = excluded.os_version, push_service = excluded.push_service, expiration = excluded.expiration,
             token_set_at = CASE WHEN r.token_digest = excluded.token_digest THEN r.token_set_at ELSE now() END,
             state = 'active', gone_reason = '', gone_at = NULL, last_seen_at = now()
-        WHERE may_change_token OR (r.token_digest = excluded.token_digest AND r.state = 'active')
+        WHERE may_change_token OR (
+            r.token_digest = excluded.token_digest AND r.state = 'active'
+            AND (unless_seen_since IS NULL OR r.last_seen_at <= unless_seen_since)
+        )
         -- an inserted row was never locked or updated by anybody
         RETURNING r.id, r.application_id, r.device_id, r.registration_id AS wire_id, r.xmax = 0 AS is_new
     ), placed AS (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from devices.group_commit import GroupCommit
+from devices.group_commit import PATIENCE_S, GroupCommit
 
 _PATIENCE_S = 10.0
 
@@ -138,23 +138,79 @@ def test_a_leader_whose_thread_is_told_to_exit_keeps_nobody_waiting() -> None:
     assert [future.result() for future in futures] == [2, 6, 8]
 
 
-def test_who_waits_too_long_behind_a_group_goes_alone() -> None:
-    held = threading.Event()
+@dataclass
+class HeldGroups:
+    """Doubles numbers, alone negates them; a group with a number of `held` waits until `go`."""
 
-    def together(items: Sequence[int]) -> list[int]:
-        assert held.wait(_PATIENCE_S)
+    held: set[int]
+    groups: list[list[int]] = field(default_factory=list)
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def together(self, items: Sequence[int]) -> list[int]:
+        self.groups.append(list(items))
+        if self.held & set(items):
+            assert self.go.wait(_PATIENCE_S)
         return [2 * item for item in items]
 
-    group = GroupCommit(together, lambda item: -item, key=lambda item: item, most=32)
+    def grouped(self) -> GroupCommit[int, int]:
+        return GroupCommit(self.together, lambda item: -item, key=lambda item: item, most=32)
+
+
+def test_behind_a_group_that_is_held_the_others_go_together() -> None:
+    work = HeldGroups({1})
+    group = work.grouped()
 
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(group.run, 1)
+        _wait_until(lambda: work.groups == [[1]])
         others = [pool.submit(group.run, item) for item in (2, 3)]
-        assert [other.result(timeout=_PATIENCE_S) for other in others] == [-2, -3]
-        held.set()
+        assert [other.result(timeout=_PATIENCE_S) for other in others] == [4, 6]
+        began_at = time.monotonic()
+        assert group.run(4) == 8  # one more waits for nobody
+        assert time.monotonic() - began_at < PATIENCE_S
+        work.go.set()
 
     assert first.result() == 2
+    assert group.run(5) == 10
+
+
+def test_whom_a_group_holds_that_is_held_goes_alone() -> None:
+    work = HeldGroups({1, 2})
+    group = work.grouped()
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(group.run, 1)
+        _wait_until(lambda: work.groups == [[1]])
+        others = [pool.submit(group.run, item) for item in (2, 3)]
+        _wait_until(lambda: len(work.groups) == 2)  # the second lost patience with the first, and is held in turn
+        assert sorted(work.groups[1]) == [2, 3]
+        leader, member = others if work.groups[1] == [2, 3] else others[::-1]
+        assert member.result(timeout=_PATIENCE_S) == -work.groups[1][1]
+        assert not first.done()
+        assert not leader.done()
+        work.go.set()
+
+    assert (first.result(), leader.result()) == (2, 2 * work.groups[1][0])
     assert group.run(4) == 8
+    assert group.waiting == 0
+
+
+def test_groups_held_at_any_moment_lose_no_call_and_mix_up_no_answers() -> None:
+    calls = iter(range(1_000_000))
+
+    def together(items: Sequence[int]) -> list[int]:
+        held_s = (0.0, 0.0, 0.49, 0.5, 0.51, 0.98, 1.0, 1.02)[next(calls) % 8]
+        time.sleep(held_s)  # about as long as somebody has patience: each race of the two is met
+        return [2 * item for item in items]
+
+    group = GroupCommit(together, lambda item: 2 * item, key=lambda item: item % 50, most=8)
+
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(group.run, range(100)))
+
+    assert answers == [2 * item for item in range(100)]
+    assert group.waiting == 0
+    assert group.run(1) == 2
 
 
 def test_in_a_storm_everybody_gets_the_answer_to_its_own_call() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from django.db import connection, connections, transaction
 
+from devices import registration
 from devices.channels import delete_channel, ensure_channels
-from devices.models import Channel, Subscription
+from devices.models import Channel, DeviceRegistration, Subscription
 from devices.push_services import Os, PushService
-from devices.registration import RegistrationRequest, register
+from devices.registration import Registered, RegistrationRequest, register
 from tests.factories import make_application
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,15 +42,17 @@ def _closing(call: Callable[[], object]) -> object:
         connections.close_all()
 
 
-def _wait_until_somebody_waits_for_a_lock() -> None:
+def _wait_until(condition: Callable[[], bool]) -> None:
     give_up_at = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < give_up_at:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone() != (0,):
-                return
+    while not condition():
+        assert time.monotonic() < give_up_at
         time.sleep(0.01)
-    raise AssertionError("nobody waits for a lock")
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone() != (0,))
 
 
 def test_a_channel_can_be_deleted_while_a_device_is_registering_with_it() -> None:
@@ -59,8 +65,63 @@ def test_a_channel_can_be_deleted_while_a_device_is_registering_with_it() -> Non
             with connection.cursor() as cursor:
                 cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as far as a commit comes before it is seen
             deletion = pool.submit(_closing, lambda: delete_channel(application, "news"))
-            _wait_until_somebody_waits_for_a_lock()
+            _wait_until(_somebody_waits_for_a_lock)
         deletion.result(timeout=_PATIENCE_S)
 
     assert not Channel.objects.exists()
     assert not Subscription.objects.exists()
+
+
+def test_a_group_that_hung_undoes_nothing_that_came_after_it() -> None:
+    application = make_application()
+    earlier = _request("a", "tea")
+    register(application, earlier)
+    hung = {**registration._wanted(application, earlier), "unless_seen_since": datetime.now(UTC)}
+
+    register(application, _request("a", "coffee"))  # answered while the group hangs
+    stored = registration._store([hung], may_change_token=False, is_hurried=True)
+
+    assert stored == [None]
+    assert Subscription.objects.get().channel.name == "coffee"
+
+
+def _session_of_thread() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def _has_come(device_id: str) -> bool:
+    calls = [registration._group_commit._leader, *registration._group_commit._waiting]
+    return any(call is not None and call.item["device_id"] == device_id for call in calls)
+
+
+def test_a_database_session_that_stands_still_holds_no_call_but_the_one_that_uses_it() -> None:
+    application = make_application()
+    register(application, _request("held"))
+    sessions: list[int] = []
+
+    def call(device_id: str) -> Registered:
+        if device_id == "first":
+            sessions.append(_session_of_thread())
+            os.kill(sessions[0], signal.SIGSTOP)
+        return register(application, _request(device_id))
+
+    with ThreadPoolExecutor(10) as pool:
+        try:
+            with transaction.atomic():  # until all have come, the group before them waits for this device
+                DeviceRegistration.objects.select_for_update().get(device_id="held")
+                before = pool.submit(_closing, lambda: call("held"))
+                _wait_until(_somebody_waits_for_a_lock)
+                first = pool.submit(_closing, lambda: call("first"))
+                _wait_until(lambda: _has_come("first"))
+                others = [pool.submit(_closing, lambda name=name: call(name)) for name in "abcdefgh"]
+                _wait_until(lambda: registration._group_commit.waiting in {0, 9})
+            for other in [before, *others]:
+                other.result(timeout=_PATIENCE_S)
+            assert not first.done()
+        finally:
+            os.kill(sessions[0], signal.SIGCONT)
+
+    assert DeviceRegistration.objects.filter(state="active").count() == 10
+    assert Subscription.objects.count() == 10
