@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.db import connection, connections, transaction
@@ -115,7 +116,7 @@ def test_a_database_session_that_stands_still_holds_no_call_but_the_one_that_use
                 _wait_until(_somebody_waits_for_a_lock)
                 first = pool.submit(_closing, lambda: call("first"))
                 _wait_until(lambda: _has_come("first"))
-                others = [pool.submit(_closing, lambda name=name: call(name)) for name in "abcdefgh"]
+                others = [pool.submit(_closing, partial(call, name)) for name in "abcdefgh"]
                 _wait_until(lambda: registration._group_commit.waiting in {0, 9})
             for other in [before, *others]:
                 other.result(timeout=_PATIENCE_S)
