@@ -14,6 +14,7 @@ from devices.bounded_admin import BoundedAdmin
 from devices.channels import channel_name
 from devices.errors import ApiError
 from devices.push_services import Os
+from messaging.push_templates import check_query
 from messaging.template_models import AndroidChannelTemplate, ButtonTemplate, PushTemplate
 from messaging.template_options import AndroidChannel, AndroidOptions, AppleOptions, read_buttons, read_options
 
@@ -55,6 +56,15 @@ class PushTemplateForm(forms.ModelForm[PushTemplate]):
             return channel_name(self.cleaned_data["channel_name"])
         except ApiError as error:
             raise ValidationError(error.message) from error
+
+    def clean_segment_query(self) -> str:
+        """A where clause; placeholders stand inside its quotes."""
+        query: str = self.cleaned_data["segment_query"]
+        try:
+            check_query(query)
+        except ApiError as error:
+            raise ValidationError(error.message) from error
+        return query
 
     def clean_android(self) -> object:
         """`options.android`"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,10 @@ from messaging.template_options import (
     web_look,
 )
 from messaging.templates import TemplateSnapshot
+
+_QUOTED = re.compile(r"('(?:[^']|'')*')")
+#: a text, a number and a moment
+_ANY_VALUE = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,15 @@ def fill_query(query: str, values: Mapping[str, str]) -> str:
     return filled
 
 
+def check_query(query: str) -> None:
+    """Before it is saved: whatever the values of a call, it has to become a segment. Raises InvalidSegmentQuery."""
+    names = (compile_text(piece).names for piece, is_quoted in _quoted_pieces(query) if is_quoted)
+    fill_query(query, dict.fromkeys(frozenset().union(*names), _ANY_VALUE))
+
+
 def _quoted_pieces(query: str) -> list[tuple[str, bool]]:
-    """The pieces between quotes, in turn outside and inside; a doubled quote is an empty piece."""
-    return [
-        (piece if position == 0 else "'" + piece, position % 2 == 1) for position, piece in enumerate(query.split("'"))
-    ]
+    """The pieces in turn outside and inside quotes; a doubled quote is inside."""
+    return [(piece, position % 2 == 1) for position, piece in enumerate(_QUOTED.split(query))]
 
 
 def snapshot_of(template: PushTemplate, values: dict[str, str]) -> TemplateSnapshot:

@@ -202,6 +202,14 @@ def test_template_values_fill_the_segment_query(api: Api) -> None:
     assert published(api).segment_query == "shop.city = 'L''Aquila' AND age >= '18'"
 
 
+def test_a_default_in_a_segment_query_may_hold_a_quote(api: Api) -> None:
+    make_template(api, segment_query="city = '{city|L''Aquila}'")
+
+    api.post("/messaging/push/welcome", {})
+
+    assert published(api).segment_query == "city = 'L''Aquila'"
+
+
 def test_segment_query_without_its_value_is_error_5913(api: Api) -> None:
     make_template(api, segment_query="age = '{age}'")
 

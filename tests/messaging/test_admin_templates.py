@@ -41,6 +41,9 @@ def test_template_with_options_of_the_hosted_console_is_saved() -> None:
         ("name", "a/b", "slash"),
         ("name", "subscribe", "subscribe"),
         ("channel_name", "push", "reserved"),
+        ("segment_query", "age >> 18", "character 6"),
+        ("segment_query", "age > {age}", "character 7"),
+        ("segment_query", "created > 'soon'", "character 11"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_by_name(field: str, value: str, place: str) -> None:
@@ -48,6 +51,11 @@ def test_what_cannot_be_sent_is_refused_by_name(field: str, value: str, place: s
 
     assert not form.is_valid()
     assert place in str(form.errors[field])
+
+
+@pytest.mark.parametrize("query", ["", "age > '{age}' and city = '{city|O''Fallon}'", "created > '{since}'"])
+def test_values_of_the_call_may_stand_inside_the_quotes_of_a_segment_query(query: str) -> None:
+    assert form_with(segment_query=query).is_valid()
 
 
 def test_buttons_must_have_a_title() -> None:
