@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -103,6 +104,16 @@ class DeviceRegistrationAdmin(BoundedAdmin[DeviceRegistration]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Devices register through the API."""
         return False
+
+    def delete_model(self, request: HttpRequest, obj: DeviceRegistration) -> None:
+        """One, in the same order as several."""
+        self.delete_queryset(request, DeviceRegistration.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DeviceRegistration]) -> None:
+        """Devices first, then what they listen to, as whoever registers: else the two wait in a circle."""
+        with transaction.atomic():
+            held = DeviceRegistration.objects.filter(pk__in=queryset.values("pk")).order_by("pk").select_for_update()
+            DeviceRegistration.objects.filter(pk__in=list(held.values_list("pk", flat=True))).delete()
 
 
 @admin.register(Subscription)

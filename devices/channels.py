@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import DeadlockDetected
 
 from devices.errors import InvalidChannelName, UnknownChannel
-from devices.models import Application, Channel, Subscription
+from devices.models import Application, Channel
 
 DEFAULT_CHANNEL = "default"
 MAX_CHANNEL_NAME = 128
@@ -22,6 +22,15 @@ _MOST_ROUNDS = 5
 _MAX_KNOWN = 50_000
 #: (application, name) -> id of channels seen. A deleted one shows as a broken foreign key: see `forget`.
 _known: dict[tuple[int, str], int] = {}
+
+#: Waits for nobody: who holds one of these may wait for another, as all do that change many devices at once.
+_DELETE_SUBSCRIPTIONS = """
+    DELETE FROM devices_subscription WHERE id IN (
+        SELECT s.id FROM devices_subscription s
+        WHERE s.channel_id = (SELECT c.id FROM devices_channel c WHERE c.application_id = %s AND c.name = %s)
+        FOR UPDATE OF s SKIP LOCKED
+    )
+"""
 
 
 def channel_name(name: str) -> str:
@@ -90,7 +99,8 @@ def delete_channel(application: Application, name: str) -> None:
 
 def _delete(application: Application, name: str) -> None:
     named = Channel.objects.filter(application=application, name=name)
-    Subscription.objects.filter(channel__in=named).delete()  # up to every device, while others go on registering
+    with connection.cursor() as cursor:
+        cursor.execute(_DELETE_SUBSCRIPTIONS, [application.pk, name])  # up to every device, while others register
     with transaction.atomic():
         # waits for those whose subscription is not to be seen yet; whoever comes later finds no channel and makes one
         channel = named.select_for_update().first()

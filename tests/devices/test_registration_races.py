@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 
 import pytest
+from django.contrib.admin import site
 from django.db import connection, connections, transaction
+from django.test import RequestFactory
 
 from devices import registration
+from devices.admin import DeviceRegistrationAdmin
 from devices.channels import delete_channel, ensure_channels
 from devices.models import Channel, DeviceRegistration, Subscription
 from devices.push_services import Os, PushService
@@ -126,3 +130,46 @@ def test_a_database_session_that_stands_still_holds_no_call_but_the_one_that_use
 
     assert DeviceRegistration.objects.filter(state="active").count() == 10
     assert Subscription.objects.count() == 10
+
+
+@contextlib.contextmanager
+def _changing_subscription_of(first: str, then: str) -> Iterator[None]:
+    """What whoever changes many devices at once does: holds what one listens to, then, at the end, wants another's."""
+    with transaction.atomic():
+        Subscription.objects.select_for_update().get(registration__device_id=first)
+        yield
+        Subscription.objects.select_for_update().filter(registration__device_id=then).first()
+
+
+@pytest.mark.parametrize(("first", "then"), [("a", "b"), ("b", "a")])
+def test_deleting_a_channel_waits_in_no_circle_with_who_changes_its_devices(first: str, then: str) -> None:
+    application = make_application()
+    for device_id in ("a", "b"):
+        register(application, _request(device_id, "news"))
+
+    with ThreadPoolExecutor(1) as pool:
+        with _changing_subscription_of(first, then):
+            deletion = pool.submit(_closing, lambda: delete_channel(application, "news"))
+            _wait_until(_somebody_waits_for_a_lock)
+            began_at = time.monotonic()
+        assert time.monotonic() - began_at < 0.9  # PostgreSQL looks for circles after a second
+        deletion.result(timeout=_PATIENCE_S)
+
+    assert not Channel.objects.exists()
+
+
+def test_the_admin_deletes_a_device_that_is_registering_and_waits_in_no_circle() -> None:
+    application = make_application()
+    register(application, _request("a", "news"))
+    device = DeviceRegistration.objects.get()
+    devices_admin = DeviceRegistrationAdmin(DeviceRegistration, site)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            DeviceRegistration.objects.select_for_update().get()
+            deletion = pool.submit(_closing, lambda: devices_admin.delete_model(RequestFactory().post("/"), device))
+            _wait_until(_somebody_waits_for_a_lock)
+            register(application, _request("a", "sport"))  # takes away what the deletion must not hold yet
+        deletion.result(timeout=_PATIENCE_S)
+
+    assert not DeviceRegistration.objects.exists()
