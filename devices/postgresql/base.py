@@ -6,7 +6,9 @@ request costs 0.1 to 0.2 of the 0.9 CPU-s that 1,000 registrations take.
 
 from __future__ import annotations
 
+import os
 import select
+import threading
 import time
 from typing import Any
 
@@ -15,6 +17,20 @@ from django.db.backends.postgresql import base
 
 #: a connection that has not been asked for so long is asked again: a firewall may have forgotten it silently
 _TRUSTED_S = 5.0
+
+_of_thread = threading.local()
+
+
+class _Ending:
+    """Closes a connection with its thread: Django's wrapper, a circle, would hold it until some garbage collection."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+        self._process = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() == self._process:  # a child has a copy of what its parent goes on using
+            self.connection.close()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -27,6 +43,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         params: dict[str, Any] = super().get_connection_params()
         params["prepare_threshold"] = self.settings_dict["OPTIONS"].get("prepare_threshold", 5)
         return params
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection:
+        """Django's. granian ends threads that were idle for 30 s: theirs piled up to the server's limit."""
+        connection: psycopg.Connection = super().get_new_connection(conn_params)
+        others = [ending for ending in getattr(_of_thread, "endings", ()) if not ending.connection.closed]
+        _of_thread.endings = [*others, _Ending(connection)]
+        return connection
 
     def is_usable(self) -> bool:
         """Whether the connection works; Django closes it where it does not."""
