@@ -177,6 +177,24 @@ def test_parallel_registrations_each_get_what_they_would_get_alone() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_whatever_characters_parallel_registrations_have_are_stored_as_they_came() -> None:
+    application = make_application()
+    unusual = ['"', "\\", "'", "{1,2}", "[]", "null", "a\nb\t", "\u2028", "e\u0301", "💥", "x" * 255, "%s", "\x7f"]
+    # tokens of Web Push are JSON themselves
+    wanted = [
+        _request(text, f'{{"endpoint":"https://push.example/{n}","keys":"{text}"}}', f"channel-{n}", "news")
+        for n, text in enumerate(unusual)
+    ]
+
+    for _ in range(3):
+        _in_parallel([lambda request=request: register(application, request) for request in wanted])
+
+    stored = DeviceRegistration.objects.filter(state="active").values_list("device_id", "token")
+    assert dict(stored) == {request.device_id: request.token for request in wanted}
+    assert Subscription.objects.count() == 2 * len(wanted)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_device_that_somebody_holds_keeps_no_other_waiting() -> None:
     application = make_application()
     register(application, _request("held", "tok-held"))
