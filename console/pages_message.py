@@ -68,14 +68,16 @@ def timeline_of(message: Message, occurrence: Occurrence, application: Applicati
     ]
     if not any(event.what == _WORDS["message.publish"] for event in events):
         events.append(Event(message.created_at, "Published", author_of(message)))
-    moments = (
+    moments = [
         (occurrence.due_at, "Due"),
         (occurrence.claimed_at, "Claimed, audience frozen"),
         (occurrence.planned_at, "Audience resolved"),
         (occurrence.first_request_at, "First request left"),
         (occurrence.closed_at, "Nothing pending"),
-    )
-    events += [Event(at, what) for at, what in moments if at is not None]
+    ]
+    # left out or cancelled before its time: closed, but nothing was resolved
+    happened = moments if occurrence.claimed_at is not None else moments[:1]
+    events += [Event(at, what) for at, what in happened if at is not None]
     return sorted(events, key=lambda event: event.at)
 
 

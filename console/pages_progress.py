@@ -234,7 +234,9 @@ def _end_reason(message: Message, occurrence: Occurrence, ledger: Ledger) -> str
     if message.error_message and message.status == MessageStatus.FAILED:
         return message.error_message
     if occurrence.state == OccurrenceState.CANCELLED:
-        return "" if ledger.targeted else "It was cancelled before anything left."
+        was_left_out = message.status != MessageStatus.CANCELLED and occurrence.claimed_at is None
+        early = "Somebody left it out before its time." if was_left_out else "It was cancelled before anything left."
+        return "" if ledger.targeted else early
     return "" if ledger.targeted else "No device matched the audience, so no push went out."
 
 
