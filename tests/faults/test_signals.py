@@ -149,10 +149,10 @@ def test_a_watchdog_killed_takes_its_workers_along_and_its_successor_goes_on(sta
         killed = time.monotonic()
         with sender(tickers=0):
             took = end_of(occurrence, killed, "kill -9 of the watchdog", stage)
-            left = [pid for pid in family[1:] if is_running(pid)]
+            # its workers finish what they have on the wire, and may be done with the campaign before they are gone
+            wait_until(lambda: not any(map(is_running, family[1:])), 20, "the killed watchdog's workers to be gone")
 
     assert took <= 60
-    assert left == []
     assert check_books(occurrence).accepted == len(devices)
     assert stage.reached() == tokens(devices)
     assert duplicates(stage) <= 2 * _DOUBLED_AT_MOST
